@@ -1,0 +1,55 @@
+"""A task is a model, its data and its loss: a frozen, hashable value that knows nothing of schedules or optimizers."""
+
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+from lrlab.schedule import Horizon
+
+Params = dict[str, Any]
+Batch = Any
+
+
+class Data(NamedTuple):
+    """What a task reads once, on the host; `train` and `valid` are pytrees of arrays that go to the devices whole."""
+
+    train: Any
+    valid: Any
+    examples: int  # training examples in one epoch
+    held_out: int  # validation examples
+    digest: str  # sha256 of the bytes read
+
+
+class Task(Protocol):
+    """The interface between a task and the step. Every method but `load` and `init` is pure and traceable.
+
+    Shapes: b examples on this device out of a global batch of `size`; `rows` [b] int32 are their positions in it.
+    """
+
+    def load(self) -> Data:
+        """Read the data. Raises `Refused` if there is none or too little."""
+        ...
+
+    def horizon(self, steps: int, batch: int) -> Horizon:
+        """How long a run of `steps` updates is in examples, tokens and epochs."""
+        ...
+
+    def init(self, seed: int) -> Params:
+        """Float32 parameters drawn on the host: the same numbers on every device, without a compilation."""
+        ...
+
+    def batch(self, train: Any, key: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> Batch:
+        """Rows `rows` of batch number `step`: a function of (key, step) alone."""
+        ...
+
+    def loss(self, params: Params, batch: Batch, key: jax.Array, rows: jax.Array) -> jax.Array:
+        """Training loss of each example, [b] float32. `key` belongs to the step; randomness is drawn per row."""
+        ...
+
+    def held(self, valid: Any, rows: jax.Array) -> Batch:
+        """Validation examples number `rows`."""
+        ...
+
+    def metrics(self, params: Params, batch: Batch) -> dict[str, jax.Array]:
+        """Evaluation of each example, {"loss": [b], ...}, without randomness or regularisation."""
+        ...
