@@ -1,0 +1,137 @@
+"""One notation: what `repr` of a schedule prints, what JSON stores and what the command line takes is read here.
+
+The text is read as data: a fixed grammar of numbers, operators and the words below. Nothing is evaluated.
+"""
+
+import ast
+import json
+import operator
+from typing import Any
+
+from lrlab.refusal import Refused, unknown
+from lrlab.schedule import curve, words
+from lrlab.schedule.core import Schedule
+
+CURVES = {name: getattr(curve, name) for name in ("linear", "cosine", "sqrt", "geometric")}
+WORDS = {
+    **{name: getattr(words, name) for name in ("warmup", "stable", "decay", "ramp", "rsqrt", "repeat", "table")},
+    **{"minimum": words.minimum, "maximum": words.maximum, "power": curve.power},
+}
+_OPERATORS = {ast.Mult: operator.mul, ast.Add: operator.add, ast.RShift: operator.rshift}
+_ARITHMETIC = {**_OPERATORS, ast.Div: operator.truediv, ast.Sub: operator.sub}
+_LONGEST = 10_000_000  # characters; a table of a million values fits
+_DEEPEST = 100
+
+
+def parse(text: str) -> Schedule:
+    """The schedule that a text describes; `parse(repr(s)) == s`.
+
+    Raises `Refused` with the place of the mistake, and the nearest word to a misspelt one.
+
+    >>> parse("3e-4 * warmup(2000) >> stable() >> decay('20%', curve=sqrt)")
+    3e-4 * warmup(2000) >> stable() >> decay('20%', curve=sqrt)
+    """
+    if not isinstance(text, str):
+        raise Refused(f"a schedule is parsed from text, not from {type(text).__name__}")
+    if len(text) > _LONGEST:
+        raise Refused(f"a schedule of {len(text)} characters is too long to read; at most {_LONGEST}")
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        place = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
+        raise Refused(f"'{_short(text)}' cannot be read{place}; write, for example, 3e-4 * warmup(100) >> decay()") from None
+    schedule = _read(tree, 0)
+    if not isinstance(schedule, Schedule):
+        raise Refused(f"'{_short(text)}' is not a schedule; to hold a rate write {_short(text)} * stable()")
+    return schedule
+
+
+def from_json(text: str) -> Schedule:
+    """The schedule that `Schedule.to_json` stored."""
+    try:
+        stored = json.loads(text)["schedule"]
+    except (ValueError, TypeError, KeyError):
+        raise Refused(f"'{_short(str(text))}' is not a stored schedule; it looks like {{\"schedule\": \"warmup(10)\"}}") from None
+    return parse(stored)
+
+
+def _read(tree: ast.AST, depth: int) -> Any:
+    if depth > _DEEPEST:
+        raise Refused(f"the schedule is nested deeper than {_DEEPEST} levels")
+    match tree:
+        case ast.Constant(value=bool()):
+            raise Refused(f"{tree.value} has no place in a schedule; write a number, a duration or a word")
+        case ast.Constant(value=int() | float() | str() | None):
+            return tree.value
+        case ast.List(elts=elements) | ast.Tuple(elts=elements):
+            return [_read(element, depth + 1) for element in elements]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_number(_read(operand, depth + 1), operand)
+        case ast.BinOp():
+            return _operation(tree, depth)
+        case ast.Name(id=name):
+            return _named(name)
+        case ast.Call():
+            return _call(tree, depth)
+    raise Refused(f"'{_short(ast.unparse(tree))}' has no place in a schedule; it is made of numbers, *, +, >> and words")
+
+
+def _operation(tree: ast.BinOp, depth: int) -> Any:
+    chain = [tree]  # a long a >> b >> c ... leans to the left; walk it without recursion
+    while isinstance(chain[-1].left, ast.BinOp):
+        chain.append(chain[-1].left)
+    value = _read(chain[-1].left, depth + 1)
+    for node in reversed(chain):
+        right = _read(node.right, depth + 1)
+        numbers = not isinstance(value, Schedule) and not isinstance(right, Schedule)
+        known = _ARITHMETIC if numbers and not isinstance(node.op, ast.RShift) else _OPERATORS
+        if type(node.op) not in known:
+            raise Refused(f"'{_short(ast.unparse(node))}': schedules are joined with >>, and combined with * and +")
+        if numbers:
+            value = _arithmetic(known[type(node.op)], value, right, node)
+        else:
+            value = known[type(node.op)](value, right)
+    return value
+
+
+def _arithmetic(operation: Any, left: Any, right: Any, node: ast.BinOp) -> float:
+    if isinstance(node.op, ast.RShift):
+        raise Refused(f"'{_short(ast.unparse(node))}': >> joins schedules; to hold a rate write it times stable()")
+    try:
+        return operation(_number(left, node.left), _number(right, node.right))
+    except (ZeroDivisionError, OverflowError):
+        raise Refused(f"'{_short(ast.unparse(node))}' is not a finite number") from None
+
+
+def _number(value: Any, tree: ast.AST) -> Any:
+    if not isinstance(value, int | float):
+        raise Refused(f"'{_short(ast.unparse(tree))}' is not a number")
+    return value
+
+
+def _named(name: str) -> Any:
+    if name in CURVES:
+        return CURVES[name]
+    if name in WORDS:
+        raise Refused(f"'{name}' is a word with arguments; write {name}(...)")
+    raise unknown("word", name, [*WORDS, *CURVES])
+
+
+def _call(tree: ast.Call, depth: int) -> Any:
+    word = tree.func
+    if isinstance(word, ast.Attribute) and isinstance(word.value, ast.Name) and word.value.id in ("lr", "lrlab"):
+        word = ast.Name(id=word.attr)  # pasted from a script
+    if not isinstance(word, ast.Name):
+        raise Refused(f"'{_short(ast.unparse(tree.func))}' is not a word of the notation; there are: {', '.join(WORDS)}")
+    if word.id not in WORDS:
+        raise Refused(f"'{word.id}' is a curve and takes no arguments") if word.id in CURVES else unknown("word", word.id, WORDS)
+    arguments = [_read(argument, depth + 1) for argument in tree.args]
+    keywords = {keyword.arg: _read(keyword.value, depth + 1) for keyword in tree.keywords}
+    try:
+        return WORDS[word.id](*arguments, **keywords)
+    except TypeError as error:
+        raise Refused(f"'{_short(ast.unparse(tree))}': {error}") from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."

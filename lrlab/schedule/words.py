@@ -1,0 +1,167 @@
+"""The words that schedules are written with: each checks what it is given and builds a node."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from lrlab.refusal import Refused
+from lrlab.schedule.combine import Repeat, pointwise
+from lrlab.schedule.core import Schedule
+from lrlab.schedule.curve import Curve, Geometric, linear
+from lrlab.schedule.part import Decay, Ramp, Rsqrt, Stable, Table, Warmup
+from lrlab.schedule.time import LAST_STEP, Duration, duration
+from lrlab.schedule.write import written
+
+
+def warmup(over: Duration, *, start: float = 0.0, curve: Curve = linear) -> Schedule:
+    """From `start` times the level up to the level (Goyal et al. 2017, section 2.2).
+
+    Update 0 uses `start`; the level itself is first used by the update after the last of `over`.
+
+    Args:
+        over: how long: steps, '5ep', '3e6ex', '1e9tok', '20%', or None for the rest of the run.
+        start: share of the level at the beginning, between 0 and 1.
+        curve: the way up: linear, cosine, sqrt, power(p) or geometric.
+
+    >>> [float(warmup(4)(t)) for t in range(6)]
+    [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    """
+    start = _share(start, "warmup", "start")
+    return Warmup(duration(over, "warmup"), start=start, curve=_curve(curve, "warmup", start, 1.0))
+
+
+def stable(over: Duration = None) -> Schedule:
+    """The level, held for `over` (by default for the rest of the run)."""
+    return Stable(duration(over, "stable"))
+
+
+def decay(over: Duration = None, *, to: float = 0.0, curve: Curve = linear) -> Schedule:
+    """From the level down to `to` times the level; also called annealing or cooldown.
+
+    Args:
+        over: how long (by default the rest of the run).
+        to: share of the level at the end, between 0 and 1. Update `over` would use it; the last of the decay is one
+            step above it.
+        curve: the way down; `sqrt` is the 1-sqrt cooldown of Haegele et al. 2024, `cosine` SGDR's.
+
+    >>> [float(decay(4)(t)) for t in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
+    to = _share(to, "decay", "to")
+    return Decay(duration(over, "decay"), to=to, curve=_curve(curve, "decay", 1.0, to))
+
+
+def ramp(over: Duration = None, *, start: float, to: float, curve: Curve = linear) -> Schedule:
+    """From `start` times the level to `to` times the level, in either direction.
+
+    >>> ramp(2, start=1, to=3)(np.arange(4)).tolist()
+    [1.0, 2.0, 3.0, 3.0]
+    """
+    start, to = _level(start, "ramp", "start"), _level(to, "ramp", "to")
+    return Ramp(duration(over, "ramp"), start=start, to=to, curve=_curve(curve, "ramp", start, to))
+
+
+def rsqrt(timescale: Duration, over: Duration = None) -> Schedule:
+    """Inverse square root decay, sqrt(timescale / (timescale + t)): after a warm-up over `timescale` it is the schedule
+    of Vaswani et al. 2017 (section 5.3) and of T5.
+
+    >>> float(rsqrt(100)(300))
+    0.5
+    """
+    timescale = duration(timescale, "rsqrt")
+    if timescale is None or isinstance(timescale, int) and timescale == 0:
+        raise Refused(f"rsqrt({timescale}) has no timescale; write the steps after which it has fallen by sqrt(2): rsqrt(10_000)")
+    return Rsqrt(duration(over, "rsqrt"), timescale)
+
+
+def repeat(schedule: Schedule, times: int, *, stretch: int = 1, shrink: float = 1.0) -> Schedule:
+    """`times` cycles of a schedule, each from the same level: warm restarts (SGDR, Loshchilov & Hutter 2016).
+
+    Args:
+        schedule: one cycle. If it takes the rest of the run, the cycles share it and whole steps that are left over
+            hold the last value.
+        times: how many cycles.
+        stretch: each cycle lasts this many times as long as the one before (T_mult), a whole number.
+        shrink: each cycle is this many times as high as the one before.
+
+    >>> repeat(decay(2), 2, stretch=2)(np.arange(7)).tolist()
+    [1.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    if not isinstance(schedule, Schedule):
+        raise Refused(f"repeat({schedule!r}, ...): what is repeated must be a schedule, such as decay('10ep')")
+    for name, value in (("times", times), ("stretch", stretch)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            raise Refused(f"repeat({name}={value!r}): {name} is a whole number from 1 on")
+    if stretch > 1 and stretch**times > LAST_STEP:
+        raise Refused(f"repeat(times={times}, stretch={stretch}) lasts longer than 2**31 - 1 steps; ask for fewer times")
+    if _known(shrink) and not (np.isfinite(shrink) and shrink > 0):
+        raise Refused(f"repeat(shrink={shrink}): each cycle is a positive share of the one before, such as 0.5")
+    return Repeat(schedule, int(times), stretch=int(stretch), shrink=_plain(shrink))
+
+
+def table(values: Any, steps: int | None = None) -> Schedule:
+    """One value per step, then the last one held.
+
+    Args:
+        values: numbers, [steps]; or a schedule, of which the first `steps` values are taken (all, if it is in steps).
+        steps: for numbers, how many steps they are spread over by linear interpolation, ends included.
+
+    >>> table([1.0, 0.0], steps=5)(np.arange(5)).tolist()
+    [1.0, 0.75, 0.5, 0.25, 0.0]
+    """
+    if isinstance(values, jax.core.Tracer):
+        return Table(values)
+    if steps is not None and (not isinstance(steps, int | np.integer) or not 1 <= steps <= LAST_STEP):
+        raise Refused(f"table(steps={steps!r}): steps is a positive whole number")
+    if isinstance(values, Schedule):
+        return Table(np.asarray(values(np.arange(values.length if steps is None else steps))))
+    values = np.asarray(values)
+    if values.ndim != 1 or not values.size or values.dtype.kind not in "iuf":
+        raise Refused(f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])")
+    values = values.astype(np.float64) if values.dtype.kind != "f" else values
+    if not np.all(np.isfinite(values) & (values >= 0)):
+        raise Refused("table(...) holds values that are negative or not finite; a rate is a number from 0 on")
+    if steps is not None and steps != len(values):
+        values = np.interp(np.linspace(0, len(values) - 1, steps), np.arange(len(values)), values)
+    return Table(values)
+
+
+def minimum(left: Any, right: Any) -> Schedule:
+    """The lower of two schedules (or a number) at every step."""
+    return pointwise("minimum", left, right)
+
+
+def maximum(left: Any, right: Any) -> Schedule:
+    """The higher of two schedules (or a number) at every step."""
+    return pointwise("maximum", left, right)
+
+
+def _known(value: Any) -> bool:
+    return not isinstance(value, jax.Array)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float | np.number) else value
+
+
+def _level(value: Any, word: str, name: str) -> Any:
+    if _known(value):
+        if isinstance(value, bool | str) or not np.all(np.isfinite(value) & (np.asarray(value) >= 0)):
+            raise Refused(f"{word}({name}={value!r}): {name} is a share of the level, a number from 0 on")
+    return _plain(value)
+
+
+def _share(value: Any, word: str, name: str) -> Any:
+    value = _level(value, word, name)
+    if _known(value) and np.any(np.asarray(value) > 1):
+        raise Refused(f"{word}({name}={written(value)}): {name} is a share of the level, between 0 and 1; to rise above it write ramp(start=..., to=...)")
+    return value
+
+
+def _curve(curve: Any, word: str, a: Any, b: Any) -> Curve:
+    if not isinstance(curve, Curve):
+        raise Refused(f"{word}(curve={curve!r}): a curve is linear, cosine, sqrt, power(p) or geometric, without quotes")
+    if isinstance(curve, Geometric) and any(_known(level) and np.any(np.asarray(level) == 0) for level in (a, b)):
+        raise Refused(f"{word} with curve=geometric cannot reach zero; give both ends a positive level, such as 1e-3")
+    return curve
