@@ -4,8 +4,10 @@ The text is read as data: a fixed grammar of numbers, operators and the words be
 """
 
 import ast
+import inspect
 import json
 import operator
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lrlab.refusal import Refused, unknown
@@ -18,7 +20,7 @@ WORDS = {
     **{"minimum": words.minimum, "maximum": words.maximum, "power": curve.power},
 }
 _OPERATORS = {ast.Mult: operator.mul, ast.Add: operator.add, ast.RShift: operator.rshift}
-_ARITHMETIC = {**_OPERATORS, ast.Div: operator.truediv, ast.Sub: operator.sub}
+_ARITHMETIC = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Div: operator.truediv, ast.Sub: operator.sub}
 _LONGEST = 10_000_000  # characters; a table of a million values fits
 _DEEPEST = 100
 
@@ -31,16 +33,7 @@ def parse(text: str) -> Schedule:
     >>> parse("3e-4 * warmup(2000) >> stable() >> decay('20%', curve=sqrt)")
     3e-4 * warmup(2000) >> stable() >> decay('20%', curve=sqrt)
     """
-    if not isinstance(text, str):
-        raise Refused(f"a schedule is parsed from text, not from {type(text).__name__}")
-    if len(text) > _LONGEST:
-        raise Refused(f"a schedule of {len(text)} characters is too long to read; at most {_LONGEST}")
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        place = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
-        raise Refused(f"'{_short(text)}' cannot be read{place}; write, for example, 3e-4 * warmup(100) >> decay()") from None
-    schedule = _read(tree, 0)
+    schedule = read(text)
     if not isinstance(schedule, Schedule):
         raise Refused(f"'{_short(text)}' is not a schedule; to hold a rate write {_short(text)} * stable()")
     return schedule
@@ -55,82 +48,108 @@ def from_json(text: str) -> Schedule:
     return parse(stored)
 
 
-def _read(tree: ast.AST, depth: int) -> Any:
-    if depth > _DEEPEST:
-        raise Refused(f"the schedule is nested deeper than {_DEEPEST} levels")
-    match tree:
-        case ast.Constant(value=bool()):
-            raise Refused(f"{tree.value} has no place in a schedule; write a number, a duration or a word")
-        case ast.Constant(value=int() | float() | str() | None):
-            return tree.value
-        case ast.List(elts=elements) | ast.Tuple(elts=elements):
-            return [_read(element, depth + 1) for element in elements]
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_number(_read(operand, depth + 1), operand)
-        case ast.BinOp():
-            return _operation(tree, depth)
-        case ast.Name(id=name):
-            return _named(name)
-        case ast.Call():
-            return _call(tree, depth)
-    raise Refused(f"'{_short(ast.unparse(tree))}' has no place in a schedule; it is made of numbers, *, +, >> and words")
-
-
-def _operation(tree: ast.BinOp, depth: int) -> Any:
-    chain = [tree]  # a long a >> b >> c ... leans to the left; walk it without recursion
-    while isinstance(chain[-1].left, ast.BinOp):
-        chain.append(chain[-1].left)
-    value = _read(chain[-1].left, depth + 1)
-    for node in reversed(chain):
-        right = _read(node.right, depth + 1)
-        numbers = not isinstance(value, Schedule) and not isinstance(right, Schedule)
-        known = _ARITHMETIC if numbers and not isinstance(node.op, ast.RShift) else _OPERATORS
-        if type(node.op) not in known:
-            raise Refused(f"'{_short(ast.unparse(node))}': schedules are joined with >>, and combined with * and +")
-        if numbers:
-            value = _arithmetic(known[type(node.op)], value, right, node)
-        else:
-            value = known[type(node.op)](value, right)
-    return value
-
-
-def _arithmetic(operation: Any, left: Any, right: Any, node: ast.BinOp) -> float:
-    if isinstance(node.op, ast.RShift):
-        raise Refused(f"'{_short(ast.unparse(node))}': >> joins schedules; to hold a rate write it times stable()")
+def read(text: str, more_words: Mapping[str, Callable[..., Any]] | None = None) -> Any:
+    """The value that a text describes: a schedule, a number, or what one of `more_words` builds."""
+    if not isinstance(text, str):
+        raise Refused(f"the notation is text, not {type(text).__name__}")
+    if len(text) > _LONGEST:
+        raise Refused(f"a schedule of {len(text)} characters is too long to read; at most {_LONGEST}")
     try:
-        return operation(_number(left, node.left), _number(right, node.right))
+        tree = ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        place = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
+        raise Refused(f"'{_short(text)}' cannot be read{place}; write, for example, 3e-4 * warmup(100) >> decay()") from None
+    return _Reader({**WORDS, **(more_words or {})}).read(tree, depth=0)
+
+
+class _Reader:
+    """Walks a syntax tree with a fixed vocabulary; whatever else it meets it refuses."""
+
+    def __init__(self, words: Mapping[str, Callable[..., Any]]) -> None:
+        self.words = words
+
+    def read(self, tree: ast.AST, depth: int) -> Any:
+        if depth > _DEEPEST:
+            raise Refused(f"the schedule is nested deeper than {_DEEPEST} levels")
+        match tree:
+            case ast.Constant(value=bool()):
+                raise Refused(f"{tree.value} has no place in a schedule; write a number, a duration or a word")
+            case ast.Constant(value=int() | float() | str() | None):
+                return tree.value
+            case ast.List(elts=elements) | ast.Tuple(elts=elements):
+                return [self.read(element, depth + 1) for element in elements]
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -_number(self.read(operand, depth + 1), operand)
+            case ast.BinOp():
+                return self.operation(tree, depth)
+            case ast.Name(id=name):
+                return self.curve(name)
+            case ast.Call():
+                return self.call(tree, depth)
+        raise Refused(f"'{_source(tree)}' has no place in a schedule; it is made of numbers, *, +, >> and words")
+
+    def operation(self, tree: ast.BinOp, depth: int) -> Any:
+        chain = [tree]  # a long a >> b >> c ... leans to the left; walk it without recursion
+        while isinstance(chain[-1].left, ast.BinOp):
+            chain.append(chain[-1].left)
+        value = self.read(chain[-1].left, depth + 1)
+        for node in reversed(chain):
+            value = _combined(value, self.read(node.right, depth + 1), node)
+        return value
+
+    def curve(self, name: str) -> Any:
+        if name in CURVES:
+            return CURVES[name]
+        if name in self.words:
+            raise Refused(f"'{name}' is a word with arguments; write {name}(...)")
+        raise unknown("word", name, [*self.words, *CURVES])
+
+    def call(self, tree: ast.Call, depth: int) -> Any:
+        word = tree.func
+        if isinstance(word, ast.Attribute) and isinstance(word.value, ast.Name) and word.value.id in ("lr", "lrlab"):
+            word = ast.Name(id=word.attr)  # pasted from a script
+        if not isinstance(word, ast.Name):
+            raise Refused(f"'{_source(word)}' is not a word of the notation; there are: {', '.join(self.words)}")
+        if word.id in CURVES:
+            raise Refused(f"'{word.id}' is a curve and takes no arguments")
+        if word.id not in self.words:
+            raise unknown("word", word.id, self.words)
+        arguments = [self.read(argument, depth + 1) for argument in tree.args]
+        keywords = {keyword.arg or "**": self.read(keyword.value, depth + 1) for keyword in tree.keywords}
+        try:
+            inspect.signature(self.words[word.id]).bind(*arguments, **keywords)
+        except TypeError as error:
+            raise Refused(f"'{_source(tree)}': {error}") from None
+        return self.words[word.id](*arguments, **keywords)
+
+
+def _combined(left: Any, right: Any, node: ast.BinOp) -> Any:
+    """Schedules joined and combined as in Python; numbers by arithmetic."""
+    if isinstance(left, Schedule) or isinstance(right, Schedule):
+        if type(node.op) not in _OPERATORS:
+            raise Refused(f"'{_source(node)}': schedules are joined with >>, and combined with * and +")
+        if isinstance(node.op, ast.RShift) and not isinstance(left, Schedule):
+            raise Refused(f"'{_source(node)}': >> joins schedules; to hold a rate write it times stable()")
+        return _OPERATORS[type(node.op)](left, right)
+    if type(node.op) not in _ARITHMETIC:
+        raise Refused(f"'{_source(node)}': numbers are combined with *, /, + and -")
+    try:
+        return _ARITHMETIC[type(node.op)](_number(left, node.left), _number(right, node.right))
     except (ZeroDivisionError, OverflowError):
-        raise Refused(f"'{_short(ast.unparse(node))}' is not a finite number") from None
+        raise Refused(f"'{_source(node)}' is not a finite number") from None
 
 
 def _number(value: Any, tree: ast.AST) -> Any:
     if not isinstance(value, int | float):
-        raise Refused(f"'{_short(ast.unparse(tree))}' is not a number")
+        raise Refused(f"'{_source(tree)}' is not a number")
     return value
 
 
-def _named(name: str) -> Any:
-    if name in CURVES:
-        return CURVES[name]
-    if name in WORDS:
-        raise Refused(f"'{name}' is a word with arguments; write {name}(...)")
-    raise unknown("word", name, [*WORDS, *CURVES])
-
-
-def _call(tree: ast.Call, depth: int) -> Any:
-    word = tree.func
-    if isinstance(word, ast.Attribute) and isinstance(word.value, ast.Name) and word.value.id in ("lr", "lrlab"):
-        word = ast.Name(id=word.attr)  # pasted from a script
-    if not isinstance(word, ast.Name):
-        raise Refused(f"'{_short(ast.unparse(tree.func))}' is not a word of the notation; there are: {', '.join(WORDS)}")
-    if word.id not in WORDS:
-        raise Refused(f"'{word.id}' is a curve and takes no arguments") if word.id in CURVES else unknown("word", word.id, WORDS)
-    arguments = [_read(argument, depth + 1) for argument in tree.args]
-    keywords = {keyword.arg: _read(keyword.value, depth + 1) for keyword in tree.keywords}
+def _source(tree: ast.AST) -> str:
     try:
-        return WORDS[word.id](*arguments, **keywords)
-    except TypeError as error:
-        raise Refused(f"'{_short(ast.unparse(tree))}': {error}") from None
+        return _short(ast.unparse(tree))
+    except RecursionError:
+        return "this"
 
 
 def _short(text: str) -> str:

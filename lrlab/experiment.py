@@ -1,0 +1,204 @@
+"""An experiment is a value: a task, a schedule, an optimizer and a length; a path names any number in it."""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from lrlab.loop import Plan
+from lrlab.node import Node
+from lrlab.optim import OPTIMIZERS, Optimizer
+from lrlab.refusal import Refused, unknown
+from lrlab.schedule import Horizon, Schedule
+from lrlab.schedule.notation import read
+from lrlab.task import Task
+from lrlab.train import Member
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One run but for its seed.
+
+    Args:
+        task: model, data and loss.
+        schedule: the learning rate; durations in any unit.
+        optimizer: everything of the optimizer but the rate.
+        steps: optimizer updates.
+        batch: examples per update, over all devices and microbatches.
+        clip: bound on the gradient's global norm, or None.
+        accumulate: microbatches per update.
+        evaluate_every: updates between evaluations on held-out data.
+        log_every: updates between rows of the record.
+        chunk: updates per dispatch, at most.
+    """
+
+    task: Task
+    schedule: Schedule
+    optimizer: Optimizer
+    steps: int
+    batch: int
+    clip: float | None = None
+    accumulate: int = 1
+    evaluate_every: int = 100
+    log_every: int = 10
+    chunk: int = 20
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "evaluate_every", "log_every", "chunk"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise Refused(f"{name}={value!r}: {name} is a positive whole number")
+        if self.clip is not None and not self.clip > 0:
+            raise Refused(f"clip={self.clip!r}: the bound on the gradient's norm is positive; without clipping write none")
+        if not isinstance(self.schedule, Schedule):
+            raise Refused(f"schedule={self.schedule!r} is not a schedule; to hold a rate write {self.schedule!r} * stable()")
+
+    @property
+    def horizon(self) -> Horizon:
+        return self.task.horizon(self.steps, self.batch)
+
+    def resolve(self) -> Self:
+        """The same experiment with every duration in steps. Raises `Refused` where a schedule does not fit the run."""
+        horizon = self.horizon
+        return dataclasses.replace(
+            self, schedule=self.schedule.resolve(horizon), optimizer=self.optimizer.resolve(horizon)
+        )
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.steps, self.batch, self.accumulate, self.evaluate_every, self.log_every, self.chunk)
+
+    def member(self, seed: int) -> Member:
+        """What the compiled program is given. Call it on a resolved experiment."""
+        return Member(self.schedule, self.optimizer, seed, self.clip)
+
+    def values(self) -> dict[str, Any]:
+        """Every field as JSON: schedules and optimizers in the notation, the task by its fields."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @property
+    def digest(self) -> str:
+        """The identity of the run: a hash of its canonical text."""
+        text = json.dumps(self.resolve().values(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """The experiment with some values changed, each named by its path.
+
+    Args:
+        changes: path to value: `{"steps": 500, "task.width": 64, "schedule.peak": 1e-2}`. Values are of the field's
+            type, or text that reads as it: `{"schedule": "1e-3 * warmup(100) >> decay()", "optimizer": "sgd()"}`.
+
+    Raises `Refused` for a path that does not exist, with the nearest that does, and for values of the wrong type.
+    """
+    for path, value in changes.items():
+        experiment = _changed(experiment, path.split("."), value, path)
+    return experiment
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """`path=value` as a pair.
+
+    >>> assignment("task.width=64")
+    ('task.width', '64')
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise Refused(f"'{text}' sets nothing; write path=value, such as steps=500")
+    return path.strip(), value.strip()
+
+
+def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
+    name, rest = names[0], names[1:]
+    if isinstance(node, Optimizer):
+        return node.replace(hyperparameters=_changed(node.hyperparameters, names, value, path))
+    fields = _fields(node)
+    if name not in fields:
+        raise unknown("value", path, [*_paths(node, path.removesuffix(".".join(names)))])
+    old, hint = fields[name]
+    new = _changed(old, rest, value, path) if rest else _typed(value, hint, path)
+    return {**node, name: new} if isinstance(node, dict) else dataclasses.replace(node, **{name: new})
+
+
+def _fields(node: Any) -> dict[str, tuple[Any, Any]]:
+    """Name to value and type of what can be set in a node."""
+    if isinstance(node, dict):
+        return {name: (value, float | Schedule) for name, value in node.items()}
+    if not dataclasses.is_dataclass(node):
+        return {}
+    hints = {field.name: field.type for field in dataclasses.fields(node)}
+    if not isinstance(node, Node):
+        hints = typing.get_type_hints(type(node))
+    return {
+        name: (getattr(node, name), float if isinstance(node, Node) and hints[name] is Any else hints[name]) for name in hints
+    }
+
+
+def _paths(node: Any, prefix: str) -> list[str]:
+    paths = []
+    for name, (value, _) in _fields(node.hyperparameters if isinstance(node, Optimizer) else node).items():
+        paths += [prefix + name, *_paths(value, f"{prefix}{name}.")]
+    return paths
+
+
+def _typed(value: Any, hint: Any, path: str) -> Any:
+    """`value` as the type that a field asks for, read from text where it is text."""
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if isinstance(value, str) and value.lower() == "none" and type(None) in options:
+        return None
+    for option in options:
+        try:
+            return _as(option, value)
+        except (ValueError, TypeError) as error:
+            refusal = error
+    if isinstance(refusal, Refused):
+        raise Refused(f"{path}={value}: {refusal}")
+    raise Refused(f"{path}={value}: {path} is {_spoken(hint)}")
+
+
+def _as(kind: Any, value: Any) -> Any:
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            raise unknown("choice", str(value), map(str, choices))
+        return value
+    if isinstance(kind, type) and issubclass(kind, Schedule | Optimizer):
+        value = read(value, OPTIMIZERS) if isinstance(value, str) else value
+        if not isinstance(value, kind):
+            raise TypeError
+        return value
+    if kind is bool:
+        return {"true": True, "false": False}[value.lower()] if isinstance(value, str) else _exactly(bool, value)
+    if kind is int:
+        return int(value) if isinstance(value, str) else _exactly(int, value)
+    if kind is float:
+        return float(value)
+    return _exactly(kind, value)
+
+
+def _exactly(kind: Any, value: Any) -> Any:
+    if not isinstance(kind, type) or not isinstance(value, kind) or kind is int and isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _spoken(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(hint)))
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
+    names |= {Schedule: "a schedule, such as 1e-3 * warmup(100) >> decay()", Optimizer: "an optimizer, such as adamw(b2=0.95)"}
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return " or ".join(names.get(option, "set field by field, with a longer path") for option in options)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Schedule | Optimizer):
+        return repr(value)
+    if dataclasses.is_dataclass(value):
+        return {"kind": type(value).__name__, **{f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}}
+    return value

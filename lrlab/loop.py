@@ -1,0 +1,159 @@
+"""The host loop: it dispatches chunks between evaluations and writes down what they measured, one chunk behind."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from lrlab.parallel import Strategy
+from lrlab.record import Record
+from lrlab.task import Data, Task
+from lrlab.train import Member, TrainState, begin, make_evaluate
+
+_EVALUATE = 64  # held-out examples at a time
+
+
+class Watcher(Protocol):
+    """Told of progress: updates done, the last loss and rate, and how fast it goes."""
+
+    def __call__(self, step: int, loss: float, rate: float, per_s: float) -> None: ...
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    final: dict[str, float]  # held-out metrics after the last update, and train_loss over the last twentieth
+    diverged: int | None  # the first update whose loss was not finite
+    state: TrainState
+    wall_s: float
+    steps_per_s: float  # after compilation
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is and when the host looks at it.
+
+    Args:
+        steps: updates.
+        batch: examples per update, over all devices and microbatches.
+        accumulate: microbatches per update.
+        evaluate_every: updates between evaluations on held-out data; there is always one at the end.
+        log_every: updates between rows of the record.
+        chunk: updates per dispatch, at most. From eight on, XLA:CPU keeps its temporary memory between updates.
+    """
+
+    steps: int
+    batch: int
+    accumulate: int = 1
+    evaluate_every: int = 100
+    log_every: int = 10
+    chunk: int = 20
+
+    def chunks(self) -> list[int]:
+        """The lengths of the chunks: few different ones, since each is compiled."""
+        interval = min(self.evaluate_every, self.steps)
+        length = max(n for n in range(1, min(self.chunk, interval) + 1) if interval % n == 0)
+        length = length if length >= 8 or length == interval else min(self.chunk, interval)
+        lengths = []
+        while (step := sum(lengths)) < self.steps:
+            boundary = min(step - step % interval + interval, self.steps)
+            lengths.append(min(length, boundary - step))
+        return lengths
+
+
+def run(
+    task: Task,
+    member: Member,
+    plan: Plan,
+    data: Data,
+    strategy: Strategy,
+    record: Record,
+    watch: Watcher = lambda step, loss, rate, per_s: None,
+) -> Outcome:
+    """Train one member for `plan.steps` updates; stop at the first loss that is not finite, with its records kept.
+
+    `data` holds the task's arrays, on the devices (`strategy.put`).
+    """
+    begun = time.perf_counter()
+    state, member = strategy.put(begin(task, member)), strategy.put(member)
+    evaluate = _evaluator(task, data.held_out, min(_EVALUATE, data.held_out))
+    notes = _Notes(plan, record, watch)
+    step = 0
+    for length in plan.chunks():
+        chunk = _compiled(strategy, task, plan.batch, plan.accumulate, length)
+        state, metrics = chunk(state, member, data.train)
+        step += length
+        held_out = None
+        if step % plan.evaluate_every == 0 or step == plan.steps:
+            held_out = evaluate(state.params, data.valid)
+        if not notes.take(step - length, metrics, held_out):
+            break
+    final = notes.finish()
+    return Outcome(final, notes.diverged, state, time.perf_counter() - begun, notes.steps_per_s)
+
+
+class _Notes:
+    """The record's rows, fetched from the device one chunk late so that it never waits for the host."""
+
+    def __init__(self, plan: Plan, record: Record, watch: Watcher) -> None:
+        self.plan, self.record, self.watch = plan, record, watch
+        self.diverged: int | None = None
+        self._waiting: tuple[int, Any, Any] | None = None
+        self._held_out: dict[str, float] = {}
+        self._losses: list[np.ndarray] = []
+        self._clock: list[tuple[float, int]] = []
+
+    def take(self, first: int, metrics: Any, held_out: Any) -> bool:
+        """Note the chunk before this one; False if that diverged."""
+        waiting, self._waiting = self._waiting, (first, metrics, held_out)
+        return waiting is None or self._write(*waiting)
+
+    def finish(self) -> dict[str, float]:
+        """Note the last chunk and how the run ended; the final metrics."""
+        if self.diverged is None and self._waiting is not None:
+            self._write(*self._waiting)
+        losses = np.concatenate(self._losses)
+        final = {**self._held_out, "train_loss": float(np.mean(losses[-max(1, self.plan.steps // 20) :]))}
+        if self.diverged is not None:
+            final = dict.fromkeys(final, float("nan"))
+        self.record.write([{"step": len(losses), "end": "finished" if self.diverged is None else "diverged", "final": final}])
+        return final
+
+    @property
+    def steps_per_s(self) -> float:
+        (begun, first), (ended, last) = self._clock[0], self._clock[-1]
+        return (last - first) / (ended - begun) if last > first else float("nan")
+
+    def _write(self, first: int, metrics: Any, held_out: Any) -> bool:
+        metrics, held_out = jax.device_get((metrics, held_out))
+        bad = np.flatnonzero(~np.isfinite(metrics["loss"]))
+        count = len(metrics["loss"]) if not len(bad) else int(bad[0]) + 1
+        if len(bad):
+            self.diverged = first + int(bad[0])
+        rows = [
+            {"step": first + i, **{name: float(values[i]) for name, values in metrics.items()}}
+            for i in range(count)
+            if (first + i) % self.plan.log_every == 0 or first + i in (self.plan.steps - 1, self.diverged)
+        ]
+        if held_out is not None and self.diverged is None:
+            self._held_out = {name: float(value) for name, value in held_out.items()}
+            rows.append({"step": first + count, "held_out": self._held_out})
+        self.record.write(rows)
+        self._losses.append(metrics["loss"][:count])
+        self._clock.append((time.perf_counter(), first + count))
+        self.watch(first + count, float(metrics["loss"][count - 1]), float(metrics["learning_rate"][count - 1]), self.steps_per_s)
+        return self.diverged is None
+
+
+@cache
+def _compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length: int) -> Callable[..., Any]:
+    return strategy.chunk(task, batch, accumulate, length)
+
+
+@cache
+def _evaluator(task: Task, held_out: int, block: int) -> Callable[..., Any]:
+    return jax.jit(make_evaluate(task, held_out, block))

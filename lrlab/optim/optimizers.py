@@ -1,0 +1,118 @@
+"""Optimizers as small values: a name and its hyperparameters, each a number or a schedule, built by optax."""
+
+import inspect
+from typing import Any, Self
+
+import optax
+
+from lrlab.node import Node
+from lrlab.optim.scheduled import scheduled
+from lrlab.refusal import Refused
+from lrlab.schedule import Horizon, Schedule
+from lrlab.schedule.write import written
+
+
+class Optimizer(Node):
+    """An optimizer without its learning rate; `build` adds the rate and gives the optax transformation."""
+
+    name: str
+    hyperparameters: dict[str, Any]
+
+    def build(self, learning_rate: Schedule | float) -> optax.GradientTransformationExtraArgs:
+        """The optax transformation; its state counts updates and holds the values used."""
+        factory, fixed = _OPTAX[self.name]
+        return scheduled(factory, learning_rate=learning_rate, **fixed, **self.hyperparameters)
+
+    def resolve(self, horizon: Horizon) -> Self:
+        """The same optimizer with the durations of its schedules in steps."""
+        return self.replace(
+            hyperparameters={
+                name: value.resolve(horizon) if isinstance(value, Schedule) else value
+                for name, value in self.hyperparameters.items()
+            }
+        )
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(OPTIMIZERS[self.name]).parameters
+        changed = (
+            f"{name}={written(value)}"
+            for name, value in self.hyperparameters.items()
+            if written(value) != written(defaults[name].default)
+        )
+        return f"{self.name}({', '.join(changed)})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Optimizer) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+def sgd() -> Optimizer:
+    """Stochastic gradient descent (Robbins & Monro 1951)."""
+    return Optimizer("sgd", {})
+
+
+def momentum(momentum: Any = 0.9) -> Optimizer:
+    """Heavy-ball momentum (Polyak 1964)."""
+    return _optimizer("momentum", momentum=momentum)
+
+
+def nesterov(momentum: Any = 0.9) -> Optimizer:
+    """Nesterov's accelerated gradient, as in Sutskever et al. 2013."""
+    return _optimizer("nesterov", momentum=momentum)
+
+
+def adam(b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Optimizer:
+    """Adam (Kingma & Ba 2014)."""
+    return _optimizer("adam", b1=b1, b2=b2, eps=eps)
+
+
+def adamw(b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8, weight_decay: Any = 1e-2) -> Optimizer:
+    """Adam with decoupled weight decay, multiplied by the rate (Loshchilov & Hutter 2017)."""
+    return _optimizer("adamw", b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
+
+
+def rmsprop(decay: Any = 0.9, eps: Any = 1e-8) -> Optimizer:
+    """RMSProp (Tieleman & Hinton 2012)."""
+    return _optimizer("rmsprop", decay=decay, eps=eps)
+
+
+def adagrad(initial_accumulator_value: Any = 0.1, eps: Any = 1e-7) -> Optimizer:
+    """AdaGrad (Duchi et al. 2011)."""
+    return _optimizer("adagrad", initial_accumulator_value=initial_accumulator_value, eps=eps)
+
+
+def adadelta(rho: Any = 0.9, eps: Any = 1e-6, weight_decay: Any = 0.0) -> Optimizer:
+    """AdaDelta (Zeiler 2012)."""
+    return _optimizer("adadelta", rho=rho, eps=eps, weight_decay=weight_decay)
+
+
+def lion(b1: Any = 0.9, b2: Any = 0.99, weight_decay: Any = 1e-3) -> Optimizer:
+    """Lion, sign of an interpolated momentum (Chen et al. 2023)."""
+    return _optimizer("lion", b1=b1, b2=b2, weight_decay=weight_decay)
+
+
+def muon(beta: Any = 0.95, weight_decay: Any = 0.0, adam_b1: Any = 0.9, adam_b2: Any = 0.999) -> Optimizer:
+    """Muon for matrices, Adam for the rest (Jordan et al. 2024)."""
+    return _optimizer("muon", beta=beta, weight_decay=weight_decay, adam_b1=adam_b1, adam_b2=adam_b2)
+
+
+OPTIMIZERS = {
+    factory.__name__: factory
+    for factory in (sgd, momentum, nesterov, adam, adamw, rmsprop, adagrad, adadelta, lion, muon)
+}
+_OPTAX = {
+    "sgd": (optax.sgd, {}),
+    "momentum": (optax.sgd, {}),
+    "nesterov": (optax.sgd, {"nesterov": True}),
+    **{name: (getattr(optax, name), {}) for name in ("adam", "adamw", "rmsprop", "adagrad", "adadelta", "lion")},
+    "muon": (optax.contrib.muon, {}),
+}
+
+
+def _optimizer(name: str, **hyperparameters: Any) -> Optimizer:
+    for key, value in hyperparameters.items():
+        if isinstance(value, bool | str) or not isinstance(value, int | float | Schedule) and not hasattr(value, "dtype"):
+            raise Refused(f"{name}({key}={value!r}): {key} is a number or a schedule")
+    return Optimizer(name, {k: float(v) if isinstance(v, int) else v for k, v in hyperparameters.items()})

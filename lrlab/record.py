@@ -1,0 +1,128 @@
+"""Records of a run: one folder of plain JSON, appended to and never overwritten."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from lrlab.refusal import Failed, Refused
+
+_PACKAGES = ("lrlab", "jax", "jaxlib", "optax", "flax", "numpy")
+
+
+class Record:
+    """The growing `metrics.jsonl` of one run: rows in the order of steps, then one row that says how it ended."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a fresh record; one that a run left unfinished is set aside under a number, not overwritten."""
+        self.path = folder / "metrics.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                self.path.rename(_free(self.path))
+            self._file = self.path.open("x", encoding="utf-8")
+        except OSError as error:
+            raise Failed(f"cannot write records to {folder}: {error.strerror}; choose another folder with --out") from None
+
+    def write(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Append rows and hand them to the operating system."""
+        try:
+            self._file.writelines(json.dumps(finite(row)) + "\n" for row in rows)
+            self._file.flush()
+        except OSError as error:
+            raise Failed(f"cannot write to {self.path}: {error.strerror}; what was written before is kept") from None
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a run's record; a last line cut short by a crash is left out."""
+    path = folder / "metrics.jsonl"
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON document whole or not at all."""
+    temporary = path.with_suffix(".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise Failed(f"cannot write {path}: {error.strerror}; choose another folder with --out") from None
+
+
+def read_json(path: Path) -> Any:
+    """A JSON document, or a refusal that names the file."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Refused(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise Refused(f"{path} is not JSON; if a crash cut it short, delete it and run again") from None
+
+
+def finite(value: Any) -> Any:
+    """The value with numbers that JSON cannot hold (nan, inf) as null."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def provenance(**more: Any) -> dict[str, Any]:
+    """Where a run came from: versions, devices, commit, command."""
+    import jax
+
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": {name: _version(name) for name in _PACKAGES},
+        "devices": [f"{device.platform}:{device.device_kind}" for device in jax.devices()],
+        "commit": _commit(),
+        **more,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the code that ran, with '+' if it was changed since; None outside a git checkout."""
+
+    def git(*words: str) -> str | None:
+        here = Path(__file__).parent
+        try:
+            return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout
+        except (OSError, subprocess.SubprocessError):
+            return None
+
+    commit = git("rev-parse", "HEAD")
+    return commit and commit.strip() + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _free(path: Path) -> Path:
+    """The first name of the form metrics.1.jsonl that is not taken."""
+    number = 1
+    while (taken := path.with_suffix(f".{number}.jsonl")).exists():
+        number += 1
+    return taken

@@ -1,0 +1,149 @@
+"""A decoder-only transformer over bytes, its published variants behind switches.
+
+Shapes: b examples of t tokens; activations are [n, d] with n = b t, one row a token, in the compute dtype.
+
+References: Vaswani et al. 2017 (post-norm), arXiv:1706.03762; Radford et al. 2019 (pre-norm, GPT-2); Zhang and Sennrich
+2019 (RMS norm), arXiv:1910.07467; Su et al. 2021 (rotary positions), arXiv:2104.09864; Henry et al. 2020 (query-key
+norm), arXiv:2010.04245; Press and Wolf 2017 (tied embeddings), arXiv:1608.05859.
+"""
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from lrlab.task import fused
+from lrlab.task.module import Draw, constant
+
+if TYPE_CHECKING:
+    from lrlab.task.language import Language
+
+VOCABULARY = 256
+
+
+class Decoder(nnx.Module):
+    """Bytes in, logits of the next byte out."""
+
+    def __init__(self, spec: "Language", draw: Draw):
+        self.spec = spec
+        self.embedding = nnx.Param(draw((VOCABULARY, spec.width), _std(spec, spec.width)))
+        if spec.positions == "learned":
+            self.positions = nnx.Param(draw((spec.sequence, spec.width), _std(spec, spec.width)))
+        self.layers = nnx.Dict({str(i): Block(spec, draw) for i in range(spec.layers)})
+        if spec.norm_position == "pre":
+            self.norm = Norm(spec.norm, spec.width)
+        if not spec.tied:
+            self.head = Linear(draw, spec.width, VOCABULARY, _std(spec, spec.width))
+
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """[b, t] integers -> [b t, 256] logits in the compute dtype."""
+        b, t = tokens.shape
+        x = self.embedding[...].astype(self.spec.compute)[tokens]
+        if self.spec.positions == "learned":
+            x = x + self.positions[...].astype(self.spec.compute)[:t]
+        x = x.reshape(b * t, -1)
+        for i in range(self.spec.layers):  # unrolled: a scan over layers is slower up to a dozen of them
+            layer = self.layers[str(i)]
+            apply = lambda x, layer=layer: layer(x, t)
+            x = (jax.checkpoint(apply) if self.spec.remat else apply)(x)
+        if self.spec.norm_position == "pre":
+            x = self.norm(x)
+        return fused.matmul(x, self.embedding[...].T) if self.spec.tied else self.head(x)
+
+
+class Block(nnx.Module):
+    """Attention, then a two-layer perceptron, each added to the stream; normalised before (pre) or after (post)."""
+
+    def __init__(self, spec: "Language", draw: Draw):
+        self.pre = spec.norm_position == "pre"
+        self.attention_norm, self.mlp_norm = Norm(spec.norm, spec.width), Norm(spec.norm, spec.width)
+        self.attention, self.mlp = Attention(spec, draw), Perceptron(spec, draw)
+
+    def __call__(self, x: jax.Array, t: int) -> jax.Array:
+        """[n, d] -> [n, d]."""
+        x = self._add(x, lambda x: self.attention(x, t), self.attention_norm)
+        return self._add(x, self.mlp, self.mlp_norm)
+
+    def _add(self, x, f, norm):
+        return x + f(norm(x)) if self.pre else norm(x + f(x))
+
+
+class Attention(nnx.Module):
+    """Causal self-attention with several heads; queries, keys and values come out of one matmul."""
+
+    def __init__(self, spec: "Language", draw: Draw):
+        self.heads, self.rotary, self.normed = spec.heads, spec.positions == "rope", spec.qk_norm
+        self.qkv = Linear(draw, spec.width, 3 * spec.width, _std(spec, spec.width))
+        if spec.qk_norm:
+            self.query_norm, self.key_norm = (Norm(spec.norm, spec.width // spec.heads) for _ in "qk")
+        self.out = Linear(draw, spec.width, spec.width, _std(spec, spec.width, residual=True))
+
+    def __call__(self, x: jax.Array, t: int) -> jax.Array:
+        """[n, d] -> [n, d], with t tokens to an example."""
+        n, d = x.shape
+        q, k, v = (z.reshape(n // t, t, self.heads, d // self.heads) for z in jnp.split(self.qkv(x), 3, axis=1))
+        if self.normed:
+            q, k = self.query_norm(q), self.key_norm(k)
+        if self.rotary:
+            q, k = rotate(q), rotate(k)
+        return self.out(fused.attention(q, k, v).reshape(n, d))
+
+
+class Perceptron(nnx.Module):
+    """Widen, GELU (tanh form), narrow."""
+
+    def __init__(self, spec: "Language", draw: Draw):
+        wide = spec.expansion * spec.width
+        self.up = Linear(draw, spec.width, wide, _std(spec, spec.width))
+        self.down = Linear(draw, wide, spec.width, _std(spec, wide, residual=True))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[n, d] -> [n, d]."""
+        return self.down(jax.nn.gelu(self.up(x), approximate=True))
+
+
+class Linear(nnx.Module):
+    """A matmul without bias."""
+
+    def __init__(self, draw: Draw, inputs: int, outputs: int, std: float):
+        self.kernel = nnx.Param(draw((inputs, outputs), std))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[n, inputs] -> [n, outputs]."""
+        return fused.matmul(x, self.kernel[...])
+
+
+class Norm(nnx.Module):
+    """RMS or layer norm over the last axis, in float32, with a scale and no bias."""
+
+    def __init__(self, kind: str, width: int):
+        self.centred = kind == "layer"
+        self.scale = constant(1, width)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., width] -> [..., width]."""
+        wide = x.astype(jnp.float32)
+        if self.centred:
+            wide = wide - wide.mean(-1, keepdims=True)
+        rms = jax.lax.rsqrt((wide * wide).mean(-1, keepdims=True) + 1e-6)
+        return (wide * rms * self.scale[...]).astype(x.dtype)
+
+
+def rotate(x: jax.Array) -> jax.Array:
+    """Rotary positions: the pair (x[j], x[j + d/2]) at position t turns by the angle t / 10000^(2j/d).
+
+    Shapes: [b, t, h, d] -> [b, t, h, d].
+    """
+    t, half = x.shape[1], x.shape[3] // 2
+    angle = np.outer(np.arange(t), 10000.0 ** (-np.arange(half) / half))[:, None]
+    cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    a, b = x[..., :half], x[..., half:]
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)
+
+
+def _std(spec, fan_in, residual=False):
+    if spec.initializer == "fan_in":
+        return fan_in**-0.5
+    return 0.02 / (2 * spec.layers) ** 0.5 if residual else 0.02

@@ -1,0 +1,129 @@
+"""One pure training step, and a chunk of steps that runs without the host."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from lrlab.node import Node
+from lrlab.optim import Optimizer, values_used
+from lrlab.schedule import Schedule
+from lrlab.task import Params, Task
+
+Metrics = dict[str, jax.Array]
+_DATA, _NOISE = range(2)  # streams of randomness: which examples, and what is drawn for them
+
+
+class TrainState(NamedTuple):
+    """What a step changes. Everything else of step t is a function of t, so resuming is exact by construction."""
+
+    step: jax.Array  # int32: updates done
+    params: Params  # float32
+    opt_state: Any
+
+
+class Member(Node):
+    """What may differ between runs of one compiled program: numbers and the seed, never shapes."""
+
+    schedule: Schedule
+    optimizer: Optimizer
+    seed: Any = 0
+    clip: Any = None  # bound on the gradient's global norm: a number, a schedule, or None
+
+    def transformation(self) -> optax.GradientTransformationExtraArgs:
+        return self.optimizer.build(self.schedule)
+
+
+def begin(task: Task, member: Member) -> TrainState:
+    """The state before the first update, on the host's default device."""
+    params = task.init(member.seed)
+    # jitted: several optax optimizers return their parameters' own buffers, which could not be donated twice
+    opt_state = jax.jit(lambda member, params: member.transformation().init(params))(member, params)
+    return TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.array, params), opt_state)
+
+
+def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = None) -> Callable[..., Any]:
+    """`step(state, member, train, rows) -> (state, metrics)`, pure.
+
+    Args:
+        task: model, data and loss.
+        batch: examples per update, over all devices.
+        accumulate: microbatches per update; the clock counts updates.
+        axis: the mapped axis over devices, if any; `rows` are then this device's share of `arange(batch)`.
+
+    Metrics are scalars of the global batch before the update: loss, the gradient's norm before clipping, and the
+    learning rate (and any other scheduled hyperparameter) that the update used.
+    """
+
+    def step(state: TrainState, member: Member, train: Any, rows: jax.Array) -> tuple[TrainState, Metrics]:
+        data, noise = (jax.random.fold_in(jax.random.key(member.seed), stream) for stream in (_DATA, _NOISE))
+        noise = jax.random.fold_in(noise, state.step)
+
+        def loss_of(params, rows):
+            examples = task.batch(train, data, state.step, rows, batch)
+            return task.loss(params, examples, noise, rows).sum()
+
+        loss, gradient = _accumulated(jax.value_and_grad(loss_of), state.params, rows, accumulate)
+        if axis is not None:
+            loss, gradient = lax.psum((loss, gradient), axis)  # sums, so that devices may hold unequal shares
+        loss, gradient = jax.tree.map(lambda x: x / batch, (loss, gradient))
+        norm = optax.tree.norm(gradient)
+        updates, opt_state = member.transformation().update(
+            _clipped(gradient, norm, member.clip, state.step), state.opt_state, state.params
+        )
+        params = optax.apply_updates(state.params, updates)
+        metrics = {"loss": loss, "grad_norm": norm, **_used(member, opt_state)}
+        return TrainState(state.step + 1, params, opt_state), metrics  # type: ignore[arg-type]
+
+    return step
+
+
+def make_chunk(step: Callable[..., Any], length: int) -> Callable[..., Any]:
+    """`length` steps in one program; metrics are stacked, [length]."""
+
+    def chunk(state, member, train, rows):
+        return lax.scan(lambda state, _: step(state, member, train, rows), state, length=length)
+
+    return chunk
+
+
+def make_evaluate(task: Task, held_out: int, block: int) -> Callable[..., Metrics]:
+    """`evaluate(params, valid) -> metrics`, each the mean over all held-out examples, `block` of them at a time."""
+    blocks = -(-held_out // block)
+
+    def evaluate(params: Params, valid: Any) -> Metrics:
+        def add(total, start):
+            rows = start + jnp.arange(block)
+            metrics = task.metrics(params, task.held(valid, jnp.minimum(rows, held_out - 1)))
+            return jax.tree.map(lambda total, x: total + jnp.sum(x * (rows < held_out)), total, metrics), None
+
+        shapes = jax.eval_shape(lambda: task.metrics(params, task.held(valid, jnp.arange(block))))
+        zeros = jax.tree.map(lambda x: jnp.zeros((), jnp.float32), shapes)
+        total, _ = lax.scan(add, zeros, block * jnp.arange(blocks))
+        return jax.tree.map(lambda x: x / held_out, total)
+
+    return evaluate
+
+
+def _accumulated(value_and_grad: Callable[..., Any], params: Params, rows: jax.Array, accumulate: int) -> Any:
+    """Summed loss and gradient over `rows`, `accumulate` microbatches one after another."""
+    if accumulate == 1:
+        return value_and_grad(params, rows)
+    micro = rows.reshape(accumulate, -1)
+    first = value_and_grad(params, micro[0])
+    return lax.scan(lambda sums, rows: (jax.tree.map(jnp.add, sums, value_and_grad(params, rows)), None), first, micro[1:])[0]
+
+
+def _clipped(gradient: Params, norm: jax.Array, clip: Any, step: jax.Array) -> Params:
+    if clip is None:
+        return gradient
+    limit = clip(step) if isinstance(clip, Schedule) else clip
+    return jax.tree.map(lambda g: g * jnp.minimum(1.0, limit / norm), gradient)
+
+
+def _used(member: Member, opt_state: Any) -> Metrics:
+    scheduled = {name for name, value in member.optimizer.hyperparameters.items() if isinstance(value, Schedule)}
+    return {name: value for name, value in values_used(opt_state).items() if name in scheduled | {"learning_rate"}}

@@ -1,0 +1,83 @@
+"""A verdict says whether a paper's claims held, from runs over seeds, with an interval each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from lrlab.refusal import Refused
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence of a paper and what was measured of it: an effect with its confidence interval."""
+
+    text: str
+    holds: bool
+    measured: float
+    low: float
+    high: float
+    unit: str
+    because: str = ""  # why it does not hold here, or what else a reader should know
+
+    def __str__(self) -> str:
+        verdict = "held" if self.holds else "NOT held here"
+        tail = f" ({self.because})" if self.because else ""
+        return f"{verdict}: {self.text}: {self.measured:+.3f} [{self.low:+.3f}, {self.high:+.3f}] {self.unit}{tail}"
+
+
+class Difference(NamedTuple):
+    """A mean difference over paired seeds with its two-sided t interval."""
+
+    mean: float
+    low: float
+    high: float
+    same_sign: int  # seeds in which the difference has the sign of the mean
+    seeds: int
+
+
+def paired(first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
+    """`first` - `second`, paired by seed, with the t interval of the mean (Student 1908).
+
+    Raises `Refused` for fewer than three seeds or unequal numbers of them.
+
+    >>> difference = paired([1.0, 1.2, 1.1], [1.5, 1.6, 1.6])
+    >>> round(difference.mean, 3), round(difference.high, 2)
+    (-0.467, -0.32)
+    """
+    differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
+    if len(first) != len(second) or len(differences) < 3:
+        raise Refused(f"{len(first)} and {len(second)} seeds cannot be compared; an interval needs three pairs: --seeds 3")
+    mean, error = differences.mean(), stats.sem(differences)
+    width = stats.t.ppf(0.5 + confidence / 2, len(differences) - 1) * error
+    same = int(np.sum(np.sign(differences) == np.sign(mean)))
+    return Difference(float(mean), float(mean - width), float(mean + width), same, len(differences))
+
+
+def lower(
+    text: str, first: Sequence[float], second: Sequence[float], *, by: float = 0.0, unit: str = "nats", note: str = ""
+) -> Claim:
+    """The claim that `first` is lower than `second` by more than `by`: it holds if the whole interval says so.
+
+    Diverged runs are nan; a claim whose baseline diverged in every seed holds, since no loss is worse.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    both = np.isfinite(first) & np.isfinite(second)
+    lost = f"{int(np.sum(~np.isfinite(first)))} of {len(first)} runs diverged, and {int(np.sum(~np.isfinite(second)))} of the other arm"
+    if both.sum() < 3:
+        holds = bool(np.isfinite(first).all() and not np.isfinite(second).any())
+        return Claim(text, holds, *(float("nan"),) * 3, unit, lost)
+    difference = paired(first[both], second[both])
+    notes = [note] if note else []
+    if not both.all():
+        notes.append(lost)
+    notes.append(f"{difference.same_sign} of {difference.seeds} seeds")
+    return Claim(text, difference.high < -by, difference.mean, difference.low, difference.high, unit, "; ".join(notes))
+
+
+def as_json(claims: Sequence[Claim]) -> list[dict[str, Any]]:
+    return [vars(claim) for claim in claims]
