@@ -1,0 +1,49 @@
+"""The progress of a study on a terminal: one bar for all of its runs, with the numbers of the one that runs."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from lrlab.study import Study, Watcher
+
+
+class Progress(Watcher):
+    """A bar with step, loss, learning rate, tokens per second and time left; lines where there is no terminal."""
+
+    def __init__(self, study: Study, console: Console) -> None:
+        self.study, self.console = study, console
+        self.done = 0
+        self.bar = Bar(
+            TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TextColumn("{task.fields[now]}"),
+            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
+            console=console, transient=True, disable=not console.is_terminal,
+        )  # fmt: skip
+        self.all = self.bar.add_task("runs", total=study.total * 1.0, now="")
+        self.one = self.bar.add_task("", total=None, now="")
+
+    def __enter__(self) -> "Progress":
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.bar.stop()
+
+    def began(self, arm: str, seed: int, steps: int, unit: str, per_step: int) -> None:
+        self.steps, self.unit, self.per_step = steps, unit, per_step
+        self.bar.reset(self.one, total=steps, description=f"{arm}, seed {seed}")
+
+    def step(self, step: int, loss: float, rate: float, per_s: float) -> None:
+        speed = f"{per_s * self.per_step:,.0f} {self.unit}/s" if per_s == per_s else "compiling"
+        self.bar.update(self.one, completed=step, now=f"loss {loss:.3f}  rate {rate:.2e}  {speed}")
+        self.bar.update(self.all, completed=self.done + step / self.steps)
+
+    def ended(self, arm: str, seed: int, end: dict[str, Any]) -> None:
+        self.done += 1
+        self.bar.update(self.all, completed=self.done)
+        if end["end"] == "diverged":
+            told = f"diverged at step {end['step'] - 1}: the loss is not finite; its records are kept"
+        else:
+            told = "  ".join(f"{name} {value:.4f}" for name, value in end["final"].items())
+        self.console.print(f"[{self.done}/{self.study.total}] {arm}, seed {seed}: {told}", highlight=False, markup=False)

@@ -1,0 +1,193 @@
+"""Pictures and tables of schedules and of studies, made from what was recorded."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from lrlab.record import read_json, rows
+from lrlab.refusal import Failed, Refused
+from lrlab.schedule import Schedule, parse
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe & Ito's palette, told apart by colour-blind readers; dashes tell the arms apart without colour
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
+_BARS = " ▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: np.ndarray, width: int = 60) -> str:
+    """A schedule as one line of text.
+
+    >>> sparkline(np.array([0.0, 0.5, 1.0, 0.0]), width=4)
+    ' ▄█ '
+    """
+    sampled = np.asarray(values)[np.linspace(0, len(values) - 1, min(width, len(values))).round().astype(int)]
+    top = sampled.max() or 1.0
+    return "".join(_BARS[round(float(value / top) * (len(_BARS) - 1))] for value in sampled)
+
+
+def plot_schedules(schedules: Mapping[str, Schedule], steps: int, path: Path) -> None:
+    """Draw schedules by name over `steps` updates, with the boundaries of the parts of a single one."""
+    figure, axes = _figure(1, 1, 7.0, 3.2)
+    axis = axes[0, 0]
+    for (name, schedule), style in zip(schedules.items(), _styles(len(schedules)), strict=True):
+        _draw_rate(axis, schedule, steps, name, style)
+    if len(schedules) == 1:
+        _name_parts(axis, next(iter(schedules.values())), steps)
+    axis.set_xlabel("step (optimizer updates)")
+    axis.set_ylabel("learning rate")
+    axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1)
+    save(figure, path)
+
+
+def plot_study(folder: Path) -> list[Path]:
+    """Draw a study: above the schedules, below the held-out loss over seeds, arms by colour; PNG and SVG.
+
+    Arms whose names share what stands before " / " share a column.
+    """
+    study = read_study(folder)
+    groups: dict[str, dict[str, Any]] = {}
+    for arm, run in study["arms"].items():
+        group, _, name = arm.rpartition(" / ")
+        groups.setdefault(group, {})[name] = (arm, run)
+    names = list(dict.fromkeys(name for arms in groups.values() for name in arms))
+    styles = dict(zip(names, _styles(len(names)), strict=True))
+    figure, axes = _figure(2, len(groups), max(3.1 * len(groups), 5.0), 5.6, sharex=True, sharey="row", heights=(1, 1.8))
+    for column, (group, arms) in enumerate(groups.items()):
+        above, below = axes[:, column]
+        for name, (arm, run) in arms.items():
+            curves = _curves(folder, arm, study["arms"][arm]["seeds"])
+            _draw_rate(above, parse(run["schedule"]), _last_step(curves), name, styles[name])
+            _draw_loss(below, curves, run, name, styles[name])
+        above.set_title(group, fontsize=10)
+        below.set_xlabel("step (optimizer updates)")
+    axes[0, 0].set_ylabel("learning rate")
+    axes[1, 0].set_ylabel("held-out loss (nats)")
+    handles, labels = axes[1, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=9)
+    figure.suptitle(f"{study['experiment']} ({study['preset']}): mean and range over {_seeds(study)} seeds", fontsize=11)
+    paths = [folder / "figure.png", folder / "figure.svg"]
+    for path in paths:
+        save(figure, path)
+    return paths
+
+
+def print_study(study: Mapping[str, Any], console: Console) -> None:
+    """The arms with their final metrics, then each claim with its verdict."""
+    metrics = list(dict.fromkeys(name for run in study["arms"].values() for name in run["final"]))
+    table = Table(title=f"{study['experiment']} · {study['preset']} · {study['digest']}", title_justify="left")
+    table.add_column("arm")
+    for name in metrics:
+        table.add_column(f"{name} (mean ± sd)", justify="right")
+    table.add_column("diverged", justify="right")
+    for arm, run in study["arms"].items():
+        lost = sum(step is not None for step in run["diverged"])
+        table.add_row(arm, *(_mean(run["final"][name]) for name in metrics), f"{lost}/{len(run['seeds'])}" if lost else "")
+    console.print(table)
+    for claim in study["claims"]:
+        console.print(f"[bold]{'HELD' if claim['holds'] else 'NOT HELD HERE'}[/]  {claim['text']}")
+        console.print(f"      {_interval(claim)}", highlight=False)
+    if not study["claims"]:
+        console.print("No verdict: it needs every arm and at least 3 seeds.")
+
+
+def read_study(folder: Path) -> dict[str, Any]:
+    """The verdict that `lrlab run` wrote into a folder."""
+    if not (folder / "verdict.json").exists():
+        raise Refused(f"{folder} holds no verdict; write `lrlab run EXPERIMENT --out {folder}` first, or again to finish it")
+    return read_json(folder / "verdict.json")
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure in the format of its suffix (png, svg, pdf)."""
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix[1:] not in formats:
+        raise Refused(f"cannot draw into '{path}'; end its name in .png, .svg or .pdf")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise Failed(f"cannot write {path}: {error.strerror}") from None
+
+
+def _figure(n_rows: int, n_columns: int, width: float, height: float, heights: Sequence[float] = (1,), **kwargs: Any):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)  # no display, no global state
+    axes = figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw={"height_ratios": heights}, **kwargs)
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25, linewidth=0.5)
+    return figure, axes
+
+
+def _styles(count: int) -> list[dict[str, Any]]:
+    return [{"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i % len(_DASHES)]} for i in range(count)]
+
+
+def _draw_rate(axis: "Axes", schedule: Schedule, steps: int, name: str, style: dict[str, Any]) -> None:
+    t = np.unique(np.concatenate([np.linspace(0, steps - 1, 1000).astype(int), *([m.begin, m.end] for m in schedule.marks())]))
+    t = t[(t >= 0) & (t < steps)]
+    axis.plot(t, schedule(t), label=name, linewidth=1.6, **style)
+    axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+    axis.set_ylim(bottom=0)
+
+
+def _name_parts(axis: "Axes", schedule: Schedule, steps: int) -> None:
+    for name, begin, end in schedule.marks():
+        if begin:
+            axis.axvline(begin, color="0.6", linewidth=0.8)
+        if end - begin > steps / 25:
+            axis.text((begin + min(end, steps)) / 2, 1.02, name, transform=axis.get_xaxis_transform(), ha="center", fontsize=8)
+
+
+def _curves(folder: Path, arm: str, seeds: Sequence[int]) -> list[np.ndarray]:
+    """Held-out loss of each seed, [evaluations, 2] of step and loss."""
+    curves = []
+    for path in sorted(folder.glob("runs/*/seed-*")):
+        about = read_json(path / "experiment.json")
+        if about["arm"] == arm and about["seed"] in seeds:
+            curves.append(np.array([(row["step"], row["held_out"]["loss"]) for row in rows(path) if "held_out" in row], float))
+    return [curve.reshape(-1, 2) for curve in curves]
+
+
+def _last_step(curves: Sequence[np.ndarray]) -> int:
+    return int(max((curve[-1, 0] for curve in curves if len(curve)), default=1))
+
+
+def _draw_loss(axis: "Axes", curves: Sequence[np.ndarray], run: Mapping[str, Any], name: str, style: dict[str, Any]) -> None:
+    shortest = min((len(curve) for curve in curves), default=0)
+    lost = sum(step is not None for step in run["diverged"])
+    label = f"{name} ({lost} diverged)" if lost else name
+    if not shortest:
+        axis.plot([], [], label=label, **style)
+        return
+    step, losses = curves[0][:shortest, 0], np.stack([curve[:shortest, 1] for curve in curves])
+    axis.fill_between(step, losses.min(0), losses.max(0), alpha=0.18, linewidth=0, color=style["color"])
+    axis.plot(step, losses.mean(0), label=label, linewidth=1.6, **style)
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = np.array([value for value in values if value is not None and np.isfinite(value)])
+    spread = f" ± {known.std(ddof=1):.3f}" if len(known) > 1 else ""
+    return f"{known.mean():.4f}{spread}" if len(known) else "—"
+
+
+def _interval(claim: Mapping[str, Any]) -> str:
+    because = f" ({claim['because']})" if claim["because"] else ""
+    if claim["measured"] is None or not np.isfinite(claim["measured"]):
+        return f"no number{because}"
+    return f"{claim['measured']:+.4f} {claim['unit']}, 95 % interval [{claim['low']:+.4f}, {claim['high']:+.4f}]{because}"
+
+
+def _seeds(study: Mapping[str, Any]) -> int:
+    return max(len(run["seeds"]) for run in study["arms"].values())

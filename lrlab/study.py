@@ -1,0 +1,214 @@
+"""A study runs every arm of an experiment module over seeds into one folder, and asks the module for its verdict."""
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from lrlab import loop
+from lrlab.experiment import Experiment, override
+from lrlab.parallel import Strategy
+from lrlab.record import Record, provenance, read_json, rows, write_json
+from lrlab.refusal import Refused, unknown
+from lrlab.task import Data
+from lrlab.verdict import Claim, as_json
+
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Runs:
+    """What the runs of one arm came to, one entry per seed."""
+
+    schedule: str
+    seeds: list[int]
+    final: dict[str, list[float]]  # metric -> value after the last update; nan where the run diverged
+    diverged: list[int | None]  # the update at which the loss stopped being finite
+
+
+@dataclass(frozen=True)
+class Study:
+    """An experiment module with its preset and the user's changes applied: resolved experiments by arm."""
+
+    name: str
+    preset: str
+    module: ModuleType
+    arms: dict[str, Experiment]
+    seeds: int
+
+    @property
+    def digest(self) -> str:
+        """The identity of the study: that of its arms."""
+        text = "\n".join(f"{arm} {experiment.digest}" for arm, experiment in sorted(self.arms.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def total(self) -> int:
+        return len(self.arms) * self.seeds
+
+
+def prepare(
+    module: ModuleType,
+    name: str,
+    preset: str = "cpu",
+    arms: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+    seeds: int | None = None,
+) -> Study:
+    """The study that a command line asks for: base, then preset, then arm, then `changes`.
+
+    Raises `Refused` for an unknown preset, arm or path, and where a schedule does not fit its run.
+    """
+    if preset not in module.PRESETS:
+        raise unknown("preset", preset, module.PRESETS)
+    for arm in arms:
+        if arm not in module.ARMS:
+            raise unknown("arm", arm, module.ARMS)
+    changed = dict(module.PRESETS[preset])
+    seeds = changed.pop("seeds", SEEDS) if seeds is None else seeds
+    changed.pop("seeds", None)
+    if seeds < 1:
+        raise Refused(f"--seeds {seeds}: the number of seeds is at least 1")
+    base = override(module.BASE, changed)
+    experiments = {
+        arm: override(override(base, module.ARMS[arm]), changes or {}).resolve() for arm in (arms or module.ARMS)
+    }
+    return Study(name, preset, module, experiments, seeds)
+
+
+def run(study: Study, out: Path, strategy_of: Callable[[Experiment], Strategy], watch: "Watcher") -> dict[str, Any]:
+    """Run what the folder does not hold yet, write the verdict, and return it all as JSON.
+
+    Raises `Refused` if the folder holds something else. Nothing in it is overwritten.
+    """
+    begun = time.perf_counter()
+    _claim_folder(study, out)
+    strategies = {arm: strategy_of(experiment) for arm, experiment in study.arms.items()}
+    for arm, experiment in study.arms.items():
+        for seed in range(study.seeds):
+            folder = out / "runs" / _slug(arm) / f"seed-{seed}"
+            if not _finished(folder, experiment):
+                _run_one(experiment, arm, seed, folder, strategies[arm], watch)
+            watch.ended(arm, seed, _end(folder))
+    return conclude(study, out, time.perf_counter() - begun)
+
+
+def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
+    """Read the folder's runs, ask the module for its verdict and write it beside them."""
+    runs = {arm: _read(out / "runs" / _slug(arm), experiment, study.seeds) for arm, experiment in study.arms.items()}
+    complete = set(runs) == set(study.module.ARMS) and study.seeds >= SEEDS
+    claims: Sequence[Claim] = study.module.verdict(runs) if complete else ()
+    speeds = [read_json(path)["tokens_per_s"] for path in sorted(out.glob("runs/*/*/provenance.json"))]
+    result = {
+        "experiment": study.name,
+        "digest": study.digest,
+        "preset": study.preset,
+        "out": str(out),
+        "wall_s": wall_s,
+        "tokens_per_s": float(np.median([speed for speed in speeds if speed is not None] or [np.nan])),
+        "arms": {arm: vars(run) for arm, run in runs.items()},
+        "claims": as_json(claims),
+    }
+    write_json(out / "verdict.json", result)
+    return result
+
+
+class Watcher:
+    """Is told what a study does; does nothing about it."""
+
+    def began(self, arm: str, seed: int, steps: int, unit: str, per_step: int) -> None:
+        """A run begins; one update consumes `per_step` of `unit` ("tok" or "ex")."""
+
+    def step(self, step: int, loss: float, rate: float, per_s: float) -> None:
+        """`step` updates of it are done."""
+
+    def ended(self, arm: str, seed: int, end: dict[str, Any]) -> None:
+        """A run ended, now or in an earlier session; `end` is the last row of its record."""
+
+
+def _run_one(
+    experiment: Experiment, arm: str, seed: int, folder: Path, strategy: Strategy, watch: Watcher
+) -> None:
+    horizon = experiment.horizon
+    unit, per_step = ("tok", experiment.batch * horizon.sequence) if horizon.sequence else ("ex", experiment.batch)
+    data = _placed(experiment, strategy)
+    write_json(folder / "experiment.json", {"arm": arm, "seed": seed, "digest": experiment.digest, **experiment.values()})
+    origin = provenance(seed=seed, data=data.digest, strategy=f"{strategy.name} on {len(strategy.devices)}")
+    write_json(folder / "provenance.json", {**origin, "wall_s": None, "tokens_per_s": None})
+    record = Record(folder)
+    watch.began(arm, seed, experiment.steps, unit, per_step)
+    try:
+        outcome = loop.run(experiment.task, experiment.member(seed), experiment.plan, data, strategy, record, watch.step)
+    finally:
+        record.close()
+    speed = {"wall_s": outcome.wall_s, "tokens_per_s": outcome.steps_per_s * per_step}
+    write_json(folder / "provenance.json", {**origin, **speed})
+
+
+_on_device: dict[tuple[Any, Strategy], Data] = {}
+
+
+def _placed(experiment: Experiment, strategy: Strategy) -> Data:
+    """The task's data, read once and put on the devices once for all runs of a session."""
+    key = (experiment.task, strategy)
+    if key not in _on_device:
+        data = experiment.task.load()
+        if experiment.batch > data.examples:
+            raise Refused(f"a batch of {experiment.batch} is more than the {data.examples} training examples; set a smaller batch")
+        _on_device[key] = data._replace(train=strategy.put(data.train), valid=strategy.put(data.valid))
+    return _on_device[key]
+
+
+def _claim_folder(study: Study, out: Path) -> None:
+    """Make the folder this study's own, or find that it already is."""
+    about = {"experiment": study.name, "preset": study.preset, "digest": study.digest}
+    path = out / "experiment.json"
+    if path.exists():
+        held = read_json(path)
+        if held.get("digest") != study.digest:
+            raise Refused(
+                f"{out} holds another experiment ({held.get('experiment')}, preset {held.get('preset')}, "
+                f"{held.get('digest')}); choose another folder with --out"
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Refused(f"{out} holds files that are not of an experiment; choose another folder with --out")
+    write_json(path, {**about, "arms": {arm: experiment.values() for arm, experiment in study.arms.items()}})
+
+
+def _finished(folder: Path, experiment: Experiment) -> bool:
+    """Whether the folder holds this very run to its end, on the same data."""
+    if not _end(folder):
+        return False
+    data = read_json(folder / "provenance.json")["data"]
+    if data != experiment.task.load().digest:
+        raise Refused(f"{folder} was run on other data than there is now; choose another folder with --out")
+    return True
+
+
+def _end(folder: Path) -> dict[str, Any]:
+    """The last row of a run's record if the run came to its end, else nothing."""
+    last = ([{}, *rows(folder)])[-1]
+    return last if "end" in last else {}
+
+
+def _read(folder: Path, experiment: Experiment, seeds: int) -> Runs:
+    ends = [_end(folder / f"seed-{seed}") for seed in range(seeds)]
+    metrics = ends[0]["final"]
+    return Runs(
+        repr(experiment.schedule),
+        list(range(seeds)),
+        {name: [float("nan") if end["final"][name] is None else end["final"][name] for end in ends] for name in metrics},
+        [end["step"] - 1 if end["end"] == "diverged" else None for end in ends],
+    )
+
+
+def _slug(arm: str) -> str:
+    """An arm's name as that of a folder."""
+    return re.sub(r"[^a-z0-9.]+", "-", arm.lower()).strip("-.")
