@@ -159,8 +159,6 @@ def _placed(experiment: Experiment, strategy: Strategy) -> Data:
     key = (experiment.task, strategy)
     if key not in _on_device:
         data = experiment.task.load()
-        if experiment.batch > data.examples:
-            raise Refused(f"a batch of {experiment.batch} is more than the {data.examples} training examples; set a smaller batch")
         _on_device[key] = data._replace(train=strategy.put(data.train), valid=strategy.put(data.valid))
     return _on_device[key]
 
