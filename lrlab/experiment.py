@@ -13,10 +13,12 @@ from lrlab.loop import Plan
 from lrlab.node import Node
 from lrlab.optim import OPTIMIZERS, Optimizer
 from lrlab.refusal import Refused, unknown
-from lrlab.schedule import Horizon, Schedule
+from lrlab.schedule import Horizon, Schedule, table
 from lrlab.schedule.notation import read
 from lrlab.task import Task
 from lrlab.train import Member
+
+_LONGEST_TABLE = 10_000_000  # steps; 40 MB on each device
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,12 @@ class Experiment:
         return Plan(self.steps, self.batch, self.accumulate, self.evaluate_every, self.log_every, self.chunk)
 
     def member(self, seed: int) -> Member:
-        """What the compiled program is given. Call it on a resolved experiment."""
-        return Member(self.schedule, self.optimizer, seed, self.clip)
+        """What the compiled program is given, of a resolved experiment.
+
+        The schedule goes in as a table of its values, so that one program serves every schedule of this length.
+        """
+        schedule = self.schedule if self.steps > _LONGEST_TABLE else table(self.schedule, self.steps)
+        return Member(schedule, self.optimizer, seed, self.clip)
 
     def values(self) -> dict[str, Any]:
         """Every field as JSON: schedules and optimizers in the notation, the task by its fields."""

@@ -48,28 +48,34 @@ def plot_schedules(schedules: Mapping[str, Schedule], steps: int, path: Path) ->
 
 
 def plot_study(folder: Path) -> list[Path]:
-    """Draw a study: above the schedules, below the held-out loss over seeds, arms by colour; PNG and SVG.
+    """Draw a study, a column per group of arms: schedules, held-out loss over seeds, final loss against the peak.
 
-    Arms whose names share what stands before " / " share a column.
+    Arms are named "group / arm @ peak". The curves are those of the last peak named; the lowest row shows all peaks and
+    is left out where no arm has several. PNG and SVG.
     """
     study = read_study(folder)
-    groups: dict[str, dict[str, Any]] = {}
-    for arm, run in study["arms"].items():
-        group, _, name = arm.rpartition(" / ")
-        groups.setdefault(group, {})[name] = (arm, run)
-    names = list(dict.fromkeys(name for arms in groups.values() for name in arms))
+    columns, names = _layout(study)
     styles = dict(zip(names, _styles(len(names)), strict=True))
-    figure, axes = _figure(2, len(groups), max(3.1 * len(groups), 5.0), 5.6, sharex=True, sharey="row", heights=(1, 1.8))
-    for column, (group, arms) in enumerate(groups.items()):
-        above, below = axes[:, column]
-        for name, (arm, run) in arms.items():
-            curves = _curves(folder, arm, study["arms"][arm]["seeds"])
-            _draw_rate(above, parse(run["schedule"]), _last_step(curves), name, styles[name])
-            _draw_loss(below, curves, run, name, styles[name])
-        above.set_title(group, fontsize=10)
-        below.set_xlabel("step (optimizer updates)")
+    basins = any(len(peaks) > 1 for arms in columns.values() for peaks in arms.values())
+    heights = (1, 1.8, 1.4) if basins else (1, 1.8)
+    figure, axes = _figure(len(heights), len(columns), max(3.6 * len(columns), 5.0), 2.0 * sum(heights), heights=heights)
+    for column, (group, arms) in enumerate(columns.items()):
+        for name, peaks in arms.items():
+            arm = peaks[-1]
+            run, curves = study["arms"][arm], _curves(folder, arm, study["arms"][arm]["seeds"])
+            _draw_rate(axes[0, column], parse(run["schedule"]), _last_step(curves), name, styles[name])
+            _draw_loss(axes[1, column], curves, name, styles[name])
+            if basins:
+                _draw_basin(axes[2, column], [study["arms"][arm] for arm in peaks], name, styles[name])
+        axes[0, column].set_title(_title(group, arms), fontsize=10)
+        axes[1, column].set_xlabel("step (optimizer updates)")
+        axes[0, column].sharex(axes[1, column])
     axes[0, 0].set_ylabel("learning rate")
     axes[1, 0].set_ylabel("held-out loss (nats)")
+    if basins:
+        axes[2, 0].set_ylabel("final loss (nats)")
+        for axis in axes[2]:
+            axis.set_xlabel("peak learning rate")
     handles, labels = axes[1, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=9)
     figure.suptitle(f"{study['experiment']} ({study['preset']}): mean and range over {_seeds(study)} seeds", fontsize=11)
@@ -164,16 +170,43 @@ def _last_step(curves: Sequence[np.ndarray]) -> int:
     return int(max((curve[-1, 0] for curve in curves if len(curve)), default=1))
 
 
-def _draw_loss(axis: "Axes", curves: Sequence[np.ndarray], run: Mapping[str, Any], name: str, style: dict[str, Any]) -> None:
+def _draw_loss(axis: "Axes", curves: Sequence[np.ndarray], name: str, style: dict[str, Any]) -> None:
     shortest = min((len(curve) for curve in curves), default=0)
-    lost = sum(step is not None for step in run["diverged"])
-    label = f"{name} ({lost} diverged)" if lost else name
-    if not shortest:
-        axis.plot([], [], label=label, **style)
-        return
-    step, losses = curves[0][:shortest, 0], np.stack([curve[:shortest, 1] for curve in curves])
-    axis.fill_between(step, losses.min(0), losses.max(0), alpha=0.18, linewidth=0, color=style["color"])
-    axis.plot(step, losses.mean(0), label=label, linewidth=1.6, **style)
+    step, losses = (curves[0][:shortest, 0], np.stack([curve[:shortest, 1] for curve in curves])) if shortest else ([], None)
+    axis.plot(step, [] if losses is None else losses.mean(0), label=name, linewidth=1.6, **style)
+    if losses is not None:
+        axis.fill_between(step, losses.min(0), losses.max(0), alpha=0.18, linewidth=0, color=style["color"])
+
+
+def _draw_basin(axis: "Axes", runs: Sequence[Mapping[str, Any]], name: str, style: dict[str, Any]) -> None:
+    """Final loss against the peak; runs that diverged are left out of it."""
+    peaks = np.array([max(parse(run["schedule"])(range(_schedule_steps(run)))) for run in runs])
+    losses = np.array([[np.nan if loss is None else loss for loss in run["final"]["loss"]] for run in runs], float)
+    known = np.isfinite(losses).any(1)
+    axis.plot(peaks[known], np.nanmean(losses[known], 1), marker="o", markersize=4, linewidth=1.6, **style)
+    for column in losses.T:
+        axis.plot(peaks, column, ".", markersize=4, alpha=0.5, color=style["color"])
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(peaks, [f"{peak:g}" for peak in peaks])
+    axis.minorticks_off()
+
+
+def _schedule_steps(run: Mapping[str, Any]) -> int:
+    return max(parse(run["schedule"]).length, 1)
+
+
+def _layout(study: Mapping[str, Any]) -> tuple[dict[str, dict[str, list[str]]], list[str]]:
+    """Group to name to the arms that differ in their peak alone; and the names in order."""
+    columns: dict[str, dict[str, list[str]]] = {}
+    for arm in study["arms"]:
+        group, _, rest = arm.rpartition(" / ")
+        columns.setdefault(group, {}).setdefault(rest.partition(" @ ")[0], []).append(arm)
+    return columns, list(dict.fromkeys(name for arms in columns.values() for name in arms))
+
+
+def _title(group: str, arms: Mapping[str, Sequence[str]]) -> str:
+    shown = {peaks[-1].partition(" @ ")[2] for peaks in arms.values()}
+    return f"{group}, peak {shown.pop()}" if len(shown) == 1 and "" not in shown else group
 
 
 def _mean(values: Sequence[float | None]) -> str:

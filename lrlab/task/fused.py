@@ -1,9 +1,7 @@
-"""Matmul, norms, attention and cross-entropy whose backward passes are written by hand, in fewer passes over memory.
+"""Matmul, attention and cross-entropy whose backward passes are written by hand, in fewer passes over memory.
 
 Activations are [n, width], one row a token; their dtype is the compute dtype, reductions and parameters are float32.
 """
-
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -30,15 +28,11 @@ def _matmul_backward(saved, g):
 
 def _outer(x, g):
     # XLA:CPU contracts the rows twice as fast when the narrower operand is on the left; the barrier keeps it there.
-    rows = functools.partial(jax.lax.dot_general, dimension_numbers=(((0,), (0,)), ((), ())), preferred_element_type=F32)
+    rows = lambda a, b: jax.lax.dot_general(a, b, (((0,), (0,)), ((), ())), preferred_element_type=F32)
     return rows(x, g) if x.shape[1] <= g.shape[1] else jax.lax.optimization_barrier(rows(g, x)).T
 
 
 matmul.defvjp(_matmul_forward, _matmul_backward)
-
-
-def _causal(t: int) -> np.ndarray:
-    return np.tril(np.ones((t, t), bool))
 
 
 @jax.custom_vjp
@@ -50,7 +44,7 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
 def _attention_forward(q, k, v):
     q = q * q.shape[-1] ** -0.5
     s = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=F32)
-    s = jnp.where(_causal(q.shape[1]), s, -jnp.inf)
+    s = jnp.where(np.tri(*s.shape[2:], dtype=bool)[None, None], s, -jnp.inf)
     e = jnp.exp(s - s.max(-1, keepdims=True))
     total = e.sum(-1).transpose(0, 2, 1)[..., None]
     e = e.astype(v.dtype)

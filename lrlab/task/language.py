@@ -69,7 +69,8 @@ class Language:
                 f"{given}: {self.heads} heads cannot share a width of {self.width}; write a multiple of {self.heads}"
             )
         if self.positions == "rope" and size % 2:
-            raise Refused(f"{given}: rope turns pairs and the head size {size} is odd; write a width of {2 * self.width}")
+            even = 2 * self.width
+            raise Refused(f"{given}: rope turns pairs and the head size {size} is odd; write a width of {even}")
 
     def model(self, draw: module.Draw) -> Decoder:
         """The transformer, with parameters from `draw`."""
@@ -97,9 +98,14 @@ class Language:
 
     def loss(self, params: Params, batch: jax.Array, key: jax.Array, rows: jax.Array) -> jax.Array:
         """Mean cross-entropy of each example's tokens in nats, [b]."""
-        tokens = batch.astype(jnp.int32)
-        logits = module.merge(self, params)(tokens[:, :-1])
-        return fused.cross_entropy(logits, tokens[:, 1:].reshape(-1)).reshape(-1, self.sequence).mean(1)
+        targets = batch[:, 1:].reshape(-1).astype(jnp.int32)
+        logits = self.logits(params, batch[:, :-1]).reshape(targets.size, VOCABULARY)
+        return fused.cross_entropy(logits, targets).reshape(-1, self.sequence).mean(1)
+
+    def logits(self, params: Params, tokens: jax.Array) -> jax.Array:
+        """What the model expects after each of the tokens, [b, t] -> [b, t, 256] in the compute dtype."""
+        logits = module.merge(self, params)(jnp.asarray(tokens).astype(jnp.int32))
+        return logits.reshape(*tokens.shape, VOCABULARY)
 
     def held(self, valid: jax.Array, rows: jax.Array) -> jax.Array:
         """Consecutive windows that do not overlap, [b, sequence + 1] uint8."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from lrlab.refusal import Refused
 
-_ROUNDS = 6
+_ROUNDS = 10
 
 
 def epoch_length(size: int, examples: int) -> int:

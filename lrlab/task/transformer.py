@@ -42,7 +42,7 @@ class Decoder(nnx.Module):
         b, t = tokens.shape
         x = self.embedding[...].astype(self.spec.compute)[tokens]
         if self.spec.positions == "learned":
-            x = x + self.positions[...].astype(self.spec.compute)[:t]
+            x = x + self.positions[...].astype(self.spec.compute)[None, :t]
         x = x.reshape(b * t, -1)
         for i in range(self.spec.layers):  # unrolled: a scan over layers is slower up to a dozen of them
             layer = self.layers[str(i)]
@@ -128,7 +128,7 @@ class Norm(nnx.Module):
         if self.centred:
             wide = wide - wide.mean(-1, keepdims=True)
         rms = jax.lax.rsqrt((wide * wide).mean(-1, keepdims=True) + 1e-6)
-        return (wide * rms * self.scale[...]).astype(x.dtype)
+        return (wide * rms * jnp.broadcast_to(self.scale[...], x.shape)).astype(x.dtype)
 
 
 def rotate(x: jax.Array) -> jax.Array:
@@ -137,7 +137,7 @@ def rotate(x: jax.Array) -> jax.Array:
     Shapes: [b, t, h, d] -> [b, t, h, d].
     """
     t, half = x.shape[1], x.shape[3] // 2
-    angle = np.outer(np.arange(t), 10000.0 ** (-np.arange(half) / half))[:, None]
+    angle = np.outer(np.arange(t), 10000.0 ** (-np.arange(half) / half))[None, :, None]
     cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
     a, b = x[..., :half], x[..., half:]
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)

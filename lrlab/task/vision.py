@@ -1,4 +1,4 @@
-"""Handwritten digits: scikit-learn's 1797 bundled images of 8 by 8 pixels, a perceptron or a small convolutional network."""
+"""Handwritten digits: scikit-learn's 1797 images of 8 by 8 pixels, a perceptron or a small convolutional network."""
 
 import functools
 import hashlib
@@ -50,7 +50,7 @@ class Digits:
         if not all(isinstance(width, int) and width > 0 for width in self.hidden):
             raise Refused(f"Digits(hidden={self.hidden}): write positive whole numbers, such as (32, 32)")
         if self.network == "cnn" and not 1 <= len(self.hidden) <= 3:
-            raise Refused(f"Digits(network='cnn', hidden={self.hidden}): pooling halves 8 pixels; write 1 to 3 channels")
+            raise Refused(f"Digits(network='cnn', hidden={self.hidden}): pooling halves 8 pixels; write 1 to 3 widths")
 
     def model(self, draw: module.Draw) -> "Network":
         """The network, with parameters from `draw`."""
@@ -98,7 +98,7 @@ class Digits:
 
 
 class Network(nnx.Module):
-    """Hidden layers with ReLU and dropout, then a linear layer; kernels drawn with variance 2 / fan-in (He et al. 2015)."""
+    """Hidden layers with ReLU and dropout, then a linear one; kernels have variance 2 / fan-in (He et al. 2015)."""
 
     def __init__(self, spec: Digits, draw: module.Draw):
         self.spec = spec
@@ -116,6 +116,8 @@ class Network(nnx.Module):
         x = images[..., None] if self.convolve else images.reshape(len(images), -1)
         for i in range(len(self.spec.hidden)):
             x = jax.nn.relu(self.hidden[str(i)](x))
+            if self.convolve:
+                x = _pool(x)
             if keys is not None:
                 x = _drop(x, jax.vmap(jax.random.fold_in, (0, None))(keys, i), self.spec.dropout)
         return self.head(x.reshape(len(x), -1))
@@ -130,21 +132,26 @@ class Dense(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[b, inputs] -> [b, outputs]."""
-        return fused.matmul(x, self.kernel[...]) + self.bias[...]
+        return fused.matmul(x, self.kernel[...]) + self.bias[...][None]
 
 
 class Convolution(nnx.Module):
-    """3 by 3 pixels with zero padding, then the mean of each 2 by 2."""
+    """3 by 3 pixels with zero padding, and a bias."""
 
     def __init__(self, draw: module.Draw, inputs: int, outputs: int):
         self.kernel = nnx.Param(draw((3, 3, inputs, outputs), (2 / (9 * inputs)) ** 0.5))
         self.bias = module.constant(0, outputs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """[b, s, s, inputs] -> [b, s/2, s/2, outputs]."""
-        x = jax.lax.conv_general_dilated(x, self.kernel[...], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-        b, s, _, c = x.shape
-        return (x + self.bias[...]).reshape(b, s // 2, 2, s // 2, 2, c).mean((2, 4))
+        """[b, s, s, inputs] -> [b, s, s, outputs]."""
+        layout = ("NHWC", "HWIO", "NHWC")
+        x = jax.lax.conv_general_dilated(x, self.kernel[...], (1, 1), "SAME", dimension_numbers=layout)
+        return x + self.bias[...][None, None, None]
+
+
+def _pool(x):
+    b, s, _, c = x.shape
+    return x.reshape(b, s // 2, 2, s // 2, 2, c).mean((2, 4))
 
 
 def _drop(x, keys, rate):
@@ -159,7 +166,7 @@ def _digits() -> Data:
     image, label = load_digits(return_X_y=True)
     image, label = image.reshape(-1, _SIDE, _SIDE).astype(np.float32), label.astype(np.int32)
     shuffled = np.random.Generator(np.random.Philox(0)).permutation(label.size)
-    held = np.concatenate([shuffled[label[shuffled] == c][:_HELD_PER_CLASS] for c in range(_CLASSES)])
+    held = np.sort([shuffled[label[shuffled] == c][:_HELD_PER_CLASS] for c in range(_CLASSES)], axis=None)
     learnt = np.setdiff1d(shuffled, held)
     mean, std = image[learnt].mean(), image[learnt].std()
     train, valid = (Images((image[rows] - mean) / std, label[rows]) for rows in (learnt, held))
