@@ -13,7 +13,7 @@ from lrlab.loop import Plan
 from lrlab.node import Node
 from lrlab.optim import OPTIMIZERS, Optimizer
 from lrlab.refusal import Refused, unknown
-from lrlab.schedule import Horizon, Schedule, table
+from lrlab.schedule import Horizon, Schedule, parse, table
 from lrlab.schedule.notation import read
 from lrlab.task import Task
 from lrlab.train import Member
@@ -128,7 +128,15 @@ def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
         raise unknown("value", path, [*_paths(node, path.removesuffix(".".join(names)))])
     old, hint = fields[name]
     new = _changed(old, rest, value, path) if rest else _typed(value, hint, path)
-    return {**node, name: new} if isinstance(node, dict) else dataclasses.replace(node, **{name: new})
+    if isinstance(node, dict):
+        return {**node, name: new}
+    changed = dataclasses.replace(node, **{name: new})
+    if not isinstance(node, Schedule):
+        return changed
+    try:
+        return parse(repr(changed))  # read again, so that it is checked
+    except Refused as refused:
+        raise Refused(f"{path}={value}: {refused}") from None
 
 
 def _fields(node: Any) -> dict[str, tuple[Any, Any]]:

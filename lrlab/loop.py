@@ -1,7 +1,7 @@
 """The host loop: it dispatches chunks between evaluations and writes down what they measured, one chunk behind."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple, Protocol
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from lrlab.parallel import Strategy
+from lrlab.parallel import Strategy, compiled
 from lrlab.record import Record
 from lrlab.task import Data, Task
 from lrlab.train import Member, TrainState, begin, make_evaluate
@@ -81,10 +81,10 @@ def run(
     begun = time.perf_counter()
     state, member = strategy.put(begin(task, member)), strategy.put(member)
     evaluate = _evaluator(task, data.held_out, min(_EVALUATE, data.held_out))
-    notes = _Notes(plan, record, watch)
+    notes = _Notes(plan, record, watch, names=jax.eval_shape(evaluate, state.params, data.valid))
     step = 0
     for length in plan.chunks():
-        chunk = _compiled(strategy, task, plan.batch, plan.accumulate, length)
+        chunk = compiled(strategy, task, plan.batch, plan.accumulate, length)
         state, metrics = chunk(state, member, data.train)
         step += length
         held_out = None
@@ -99,11 +99,11 @@ def run(
 class _Notes:
     """The record's rows, fetched from the device one chunk late so that it never waits for the host."""
 
-    def __init__(self, plan: Plan, record: Record, watch: Watcher) -> None:
+    def __init__(self, plan: Plan, record: Record, watch: Watcher, names: Iterable[str]) -> None:
         self.plan, self.record, self.watch = plan, record, watch
         self.diverged: int | None = None
         self._waiting: tuple[int, Any, Any] | None = None
-        self._held_out: dict[str, float] = {}
+        self._held_out = dict.fromkeys(names, float("nan"))
         self._losses: list[np.ndarray] = []
         self._clock: list[tuple[float, int]] = []
 
@@ -147,11 +147,6 @@ class _Notes:
         self._clock.append((time.perf_counter(), first + count))
         self.watch(first + count, float(metrics["loss"][count - 1]), float(metrics["learning_rate"][count - 1]), self.steps_per_s)
         return self.diverged is None
-
-
-@cache
-def _compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length: int) -> Callable[..., Any]:
-    return strategy.chunk(task, batch, accumulate, length)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jax
@@ -25,27 +26,32 @@ class Strategy:
 
     def put(self, tree: Any) -> Any:
         """A copy of every array on every device."""
-        return jax.device_put(tree, self._sharding())
+        return jax.device_put(tree, self.sharding())
 
-    def chunk(self, task: Task, batch: int, accumulate: int, length: int) -> Callable[..., Any]:
-        """`chunk(state, member, train) -> (state, metrics)`, compiled; `state` is donated."""
-        rows = jnp.arange(batch, dtype=jnp.int32)
-        if self.name == "pmap":
-            chunk = make_chunk(make_step(task, batch, accumulate, _AXIS), length)
-            compiled = jax.pmap(
-                chunk, _AXIS, in_axes=(None, None, None, 0), out_axes=None, donate_argnums=0, devices=self.devices
-            )
-            rows = rows.reshape(len(self.devices), -1)
-        else:
-            chunk = make_chunk(make_step(task, batch, accumulate), length)
-            compiled = jax.jit(chunk, donate_argnums=0)
-        rows = jax.device_put(rows, self._sharding(_AXIS))
-        return lambda state, member, train: compiled(state, member, train, rows)
-
-    def _sharding(self, *axes: str) -> NamedSharding:
+    def sharding(self, *axes: str) -> NamedSharding:
+        """How an array lies on the devices: split along the named axes, copied where there are none."""
         # Auto axes: under make_mesh's default, explicit axes, an embedding's gather raises ShardingTypeError
         mesh = Mesh(np.array(self.devices), (_AXIS,), axis_types=(AxisType.Auto,))
         return NamedSharding(mesh, PartitionSpec(*axes))
+
+
+@cache
+def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length: int) -> Callable[..., Any]:
+    """`chunk(state, member, train) -> (state, metrics)` of `length` steps; `state` is donated.
+
+    One program serves every member of the same structure, for as long as the process lives.
+    """
+    rows = jnp.arange(batch, dtype=jnp.int32)
+    if strategy.name == "pmap":
+        chunk = make_chunk(make_step(task, batch, accumulate, _AXIS), length)
+        program = jax.pmap(
+            chunk, _AXIS, in_axes=(None, None, None, 0), out_axes=None, donate_argnums=0, devices=strategy.devices
+        )
+        rows = rows.reshape(len(strategy.devices), -1)
+    else:
+        program = jax.jit(make_chunk(make_step(task, batch, accumulate), length), donate_argnums=0)
+    rows = jax.device_put(rows, strategy.sharding(_AXIS))
+    return lambda state, member, train: program(state, member, train, rows)
 
 
 def strategy(name: str | None, batch: int, accumulate: int = 1, devices: Sequence[jax.Device] | None = None) -> Strategy:

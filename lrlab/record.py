@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lrlab.refusal import Failed, Refused
 
@@ -38,7 +38,10 @@ class Record:
         except OSError as error:
             raise Failed(f"cannot write to {self.path}: {error.strerror}; what was written before is kept") from None
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
         self._file.close()
 
 

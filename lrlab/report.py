@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -88,10 +89,11 @@ def plot_study(folder: Path) -> list[Path]:
 def print_study(study: Mapping[str, Any], console: Console) -> None:
     """The arms with their final metrics, then each claim with its verdict."""
     metrics = list(dict.fromkeys(name for run in study["arms"].values() for name in run["final"]))
-    table = Table(title=f"{study['experiment']} · {study['preset']} · {study['digest']}", title_justify="left")
-    table.add_column("arm")
+    title = f"{study['experiment']} · preset {study['preset']} · mean ± sd over {_seeds(study)} seeds"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("arm", no_wrap=True)
     for name in metrics:
-        table.add_column(f"{name} (mean ± sd)", justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("diverged", justify="right")
     for arm, run in study["arms"].items():
         lost = sum(step is not None for step in run["diverged"])

@@ -141,12 +141,9 @@ def _run_one(
     write_json(folder / "experiment.json", {"arm": arm, "seed": seed, "digest": experiment.digest, **experiment.values()})
     origin = provenance(seed=seed, data=data.digest, strategy=f"{strategy.name} on {len(strategy.devices)}")
     write_json(folder / "provenance.json", {**origin, "wall_s": None, "tokens_per_s": None})
-    record = Record(folder)
     watch.began(arm, seed, experiment.steps, unit, per_step)
-    try:
+    with Record(folder) as record:
         outcome = loop.run(experiment.task, experiment.member(seed), experiment.plan, data, strategy, record, watch.step)
-    finally:
-        record.close()
     speed = {"wall_s": outcome.wall_s, "tokens_per_s": outcome.steps_per_s * per_step}
     write_json(folder / "provenance.json", {**origin, **speed})
 

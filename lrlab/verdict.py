@@ -49,9 +49,9 @@ def paired(first: Sequence[float], second: Sequence[float], confidence: float = 
     >>> round(difference.mean, 3), round(difference.high, 2)
     (-0.467, -0.32)
     """
-    differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-    if len(first) != len(second) or len(differences) < 3:
+    if len(first) != len(second) or len(first) < 3:
         raise Refused(f"{len(first)} and {len(second)} seeds cannot be compared; an interval needs three pairs: --seeds 3")
+    differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     mean, error = differences.mean(), stats.sem(differences)
     width = stats.t.ppf(0.5 + confidence / 2, len(differences) - 1) * error
     same = int(np.sum(np.sign(differences) == np.sign(mean)))

@@ -264,11 +264,9 @@ def test_two_halves_fill_an_odd_run(run):
     assert s.marks()[0].end == (run + 1) // 2
 
 
-@given(strategies.descriptions(), strategies.horizons())
+@given(strategies.descriptions().filter(strategies.claims_rest), strategies.horizons())
 def test_a_part_that_takes_the_rest_fills_the_run(description, horizon):
     resolved = strategies.build(description).resolve(horizon)
-    if not strategies.claims_rest(description):
-        return
     cycles = cycles_of_rest(description)
     # cycles share the rest in whole steps, so that fewer than one step a cycle may be left over; see `repeat`
     assert horizon.steps - cycles < resolved.length <= horizon.steps
@@ -337,4 +335,4 @@ def test_the_reference_knows_the_textbook_values():
     assert strategies.value(("then", ("decay", 2, 0.5, "linear"), ("decay", 2, 0.5, "linear")), 3) == 0.375
     assert strategies.value(("repeat", ("decay", 2, 0.0, "linear"), 2, 2, 0.5), 4) == 0.25
     assert strategies.value(("minimum", 0.5, ("warmup", 4, 0.0, "linear")), 1) == 0.25
-    assert abs(strategies._cos(strategies._PI / 3) - Decimal("0.5")) < Decimal("1e-45")
+    assert abs(strategies._cos(strategies._PI / 3) - Decimal("0.5")) < Decimal("1e-27")  # the default context: 28 digits

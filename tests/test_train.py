@@ -9,7 +9,7 @@ import pytest
 
 import lrlab as lr
 from lrlab.optim import adamw, momentum, sgd
-from lrlab.parallel import strategy
+from lrlab.parallel import compiled, strategy
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
@@ -28,7 +28,7 @@ def losses(task, member, how=None, devices=1, batch=8, accumulate=1, chunks=(4, 
     state = chosen.put(begin(task, member))
     collected = []
     for length in chunks:
-        state, metrics = chosen.chunk(task, batch, accumulate, length)(state, chosen.put(member), train)
+        state, metrics = compiled(chosen, task, batch, accumulate, length)(state, chosen.put(member), train)
         collected.append(metrics["loss"])
     return np.concatenate(collected), jax.device_get(state)
 
@@ -119,7 +119,7 @@ def test_optimizers_that_alias_their_parameters_can_be_donated():
     for name in ("adadelta", "muon", "adagrad"):
         member = Member(RATE, lr.optim.OPTIMIZERS[name]())
         state = chosen.put(begin(task, member))
-        state, _ = chosen.chunk(task, 2, 1, 3)(state, chosen.put(member), chosen.put(task.load().train))
+        state, _ = compiled(chosen, task, 2, 1, 3)(state, chosen.put(member), chosen.put(task.load().train))
         assert state.step == 3
 
 

@@ -31,6 +31,7 @@ INFORMATION = {
     "plain JAX bf16": ("plain_jax.py", {"dtype": "bfloat16"}),
 }
 BASE = "torch eager"
+BLOCK = 16  # steps in a row, at least
 CHECKED = 32  # steps before the clock starts: compilation, and a loss that must agree
 
 
@@ -73,10 +74,11 @@ def measure(contenders: dict[str, Contender], rounds: int, seconds: float) -> di
     """Blocks of about `seconds` each, in another order every round."""
     checked, steps = {}, {}
     for name, contender in contenders.items():
-        checked[name] = contender.run(CHECKED)["loss"]
-        contender.run(16)
-        wall = contender.run(16)["wall"] / 16
-        steps[name] = 16 * max(1, round(seconds / wall / 16))
+        contender.run(CHECKED - BLOCK)
+        reply = contender.run(BLOCK)
+        checked[name], wall = reply["loss"], reply["wall"] / BLOCK
+        steps[name] = BLOCK * max(1, round(seconds / wall / BLOCK))
+        print(f"{name}: ready, {1e3 * wall:.1f} ms a step", file=sys.stderr, flush=True)
     times = {name: [] for name in contenders}
     order = random.Random(0)
     for _ in range(rounds):

@@ -1,0 +1,93 @@
+"""The house: what may import what, what `import lrlab` costs, and that every experiment runs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from lrlab import catalogue
+from lrlab.parallel import strategy
+from lrlab.study import Watcher, prepare, run
+
+ROOT = Path(__file__).parent.parent
+FLOORS = {
+    0: {"refusal", "node"},
+    1: {"schedule"},
+    2: {"optim", "task"},
+    3: {"train"},
+    4: {"parallel", "record"},
+    5: {"loop"},
+    6: {"experiment", "verdict", "catalogue", "study"},
+    8: {"progress", "report"},
+    9: {"cli", "__main__"},
+}
+FLOOR = {name: floor for floor, names in FLOORS.items() for name in names}
+
+
+def imports(path):
+    """Modules of lrlab that a file imports anywhere, by their first name below lrlab."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lrlab":
+            below = node.module.split(".")[1:]
+            yield from [below[0]] if below else [alias.name for alias in node.names]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lrlab").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_from_its_floor_and_below(path):
+    home = path.relative_to(ROOT / "lrlab").parts[0].removesuffix(".py")
+    if home == "__init__":
+        return
+    above = {name for name in imports(path) if FLOOR.get(name, -1) > FLOOR[home]}
+    assert not above, f"{home} (floor {FLOOR[home]}) imports {above}"
+
+
+@pytest.mark.parametrize(("one", "other"), [("optim", "task"), ("task", "optim")])
+def test_optimizers_and_tasks_do_not_know_each_other(one, other):
+    assert not any(other in imports(path) for path in (ROOT / "lrlab" / one).glob("*.py"))
+
+
+def loaded_after(code):
+    """Names of the modules that a fresh Python has loaded after some code."""
+    script = f"import sys; {code}; print(*sys.modules)"
+    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split())
+
+
+def test_importing_lrlab_loads_no_jax():
+    assert not loaded_after("import lrlab") & {"jax", "numpy", "matplotlib", "orbax", "argparse"}
+
+
+def test_schedules_load_neither_plots_nor_models():
+    assert not loaded_after("import lrlab; lrlab.warmup(3)(1)") & {"matplotlib", "orbax", "flax", "optax", "sklearn", "rich"}
+
+
+def test_help_loads_no_jax():
+    assert not loaded_after("from lrlab import cli, __main__") & {"jax", "numpy", "matplotlib"}
+
+
+def test_listing_experiments_runs_none_of_them():
+    assert not loaded_after("from lrlab import cli; cli.main(['list'])") & {"jax", "numpy"}
+
+
+@pytest.mark.parametrize("entry", catalogue.entries(), ids=lambda entry: entry.name)
+def test_every_experiment_states_its_claim_and_cost(entry):
+    assert entry.claim
+    assert entry.cost
+    note = ast.get_docstring(ast.parse(entry.path.read_text()))
+    assert "Found:" in note
+    assert "Run:" in note
+
+
+@pytest.mark.parametrize("entry", catalogue.entries(), ids=lambda entry: entry.name)
+def test_every_experiment_runs_three_steps_in_every_preset(entry, tmp_path):
+
+    one_device = lambda experiment: strategy(None, experiment.batch, experiment.accumulate, jax.devices()[:1])
+    module = catalogue.load(entry.name)
+    small = {"steps": 3, "evaluate_every": 3}
+    for preset in module.PRESETS:
+        prepare(module, entry.name, preset)  # resolves at full size
+    result = run(prepare(module, entry.name, "cpu", changes=small), tmp_path / "out", one_device, Watcher())
+    assert result["claims"]
+    assert all(claim["text"] for claim in result["claims"])

@@ -1,0 +1,323 @@
+"""From an experiment module to a verdict: plans, records, folders, verdicts and what is refused on the way."""
+
+import io
+import json
+import types
+
+import numpy as np
+import pytest
+
+import lrlab as lr
+from lrlab import loop, record, study
+from lrlab.experiment import Experiment, override
+from lrlab.loop import Plan
+from lrlab.optim import adamw, sgd
+from lrlab.parallel import strategy
+from lrlab.task.language import Language
+from lrlab.task.quadratic import Quadratic
+from lrlab.verdict import Claim, lower, paired, tuned
+
+BASE = Experiment(
+    task=Quadratic(dimensions=4), schedule=0.5 * lr.decay(), optimizer=sgd(), steps=20, batch=2, evaluate_every=10, log_every=4
+)
+
+
+def module(**changes):
+    """An experiment module of two short arms."""
+    return types.SimpleNamespace(**{
+        "BASE": BASE,
+        "ARMS": {"decay": {}, "constant": {"schedule": "0.5 * stable()"}},
+        "PRESETS": {"cpu": {}, "long": {"steps": 40, "seeds": 4}},
+        "verdict": lambda runs: [lower("decay is lower", runs["decay"].final["loss"], runs["constant"].final["loss"])],
+        **changes,
+    })
+
+
+def run(out, modul=None, **options):
+    prepared = study.prepare(modul or module(), "short", **options)
+    return study.run(prepared, out, lambda e: strategy(None, e.batch, e.accumulate, one_device()), study.Watcher())
+
+
+def one_device():
+    import jax
+
+    return jax.devices()[:1]
+
+
+# --- plans -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps", [1, 7, 19, 100, 1500, 1501])
+@pytest.mark.parametrize("every", [1, 7, 100, 97])
+@pytest.mark.parametrize("chunk", [1, 8, 20])
+def test_chunks_fill_the_run_and_stop_at_evaluations(steps, every, chunk):
+    lengths = Plan(steps, 1, evaluate_every=every, chunk=chunk).chunks()
+    edges = set(np.cumsum(lengths))
+    assert sum(lengths) == steps
+    assert max(lengths) <= chunk
+    assert edges >= {*range(every, steps, every), steps}
+    assert len(set(lengths)) <= 3  # each length is a compilation
+
+
+# --- records ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_holds_the_steps_in_order_and_how_the_run_ended(tmp_path):
+    run(tmp_path / "out")
+    rows = list(record.rows(tmp_path / "out/runs/decay/seed-0"))
+    assert [row["step"] for row in rows if "learning_rate" in row] == [0, 4, 8, 12, 16, 19]
+    assert [row["step"] for row in rows if "held_out" in row] == [10, 20]
+    assert rows[-1]["end"] == "finished"
+    rates = [row["learning_rate"] for row in rows if "learning_rate" in row]
+    np.testing.assert_array_equal(np.float32(rates), (0.5 * lr.decay(20))([0, 4, 8, 12, 16, 19]))
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"ste')
+    assert list(record.rows(tmp_path)) == [{"step": 0}, {"step": 1}]
+
+
+def test_an_unfinished_record_is_set_aside_not_overwritten(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("first\n")
+    for _ in range(2):
+        with record.Record(tmp_path):
+            pass
+    assert (tmp_path / "metrics.1.jsonl").read_text() == "first\n"
+    assert (tmp_path / "metrics.2.jsonl").read_text() == ""
+
+
+def test_numbers_that_json_cannot_hold_become_null():
+    assert json.dumps(record.finite({"a": [float("nan"), float("inf"), 1.0]})) == '{"a": [null, null, 1.0]}'
+
+
+def test_records_that_cannot_be_written_fail_with_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(lr.Failed, match="cannot write records to .*choose another folder with --out"):
+        record.Record(tmp_path / "file" / "run")
+
+
+def test_a_full_disk_fails_with_a_sentence_and_keeps_what_was_written(tmp_path):
+    with record.Record(tmp_path) as kept:
+        kept.write([{"step": 0}])
+    with open("/dev/full", "wb", buffering=0) as full:
+        kept._file = io.TextIOWrapper(full, write_through=True)
+        with pytest.raises(lr.Failed, match="cannot write to .*: No space left on device"):
+            kept.write([{"step": 1}])
+    assert list(record.rows(tmp_path)) == [{"step": 0}]
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_diverges_stops_and_keeps_its_records(tmp_path):
+    result = run(tmp_path / "out", module(ARMS={"decay": {}, "constant": {"schedule": "1e30 * stable()"}}), seeds=3)
+    at = result["arms"]["constant"]["diverged"]
+    assert result["arms"]["decay"]["diverged"] == [None] * 3
+    assert all(0 < step < 20 for step in at)
+    rows = list(record.rows(tmp_path / "out/runs/constant/seed-0"))
+    assert rows[-1]["end"] == "diverged"
+    assert rows[-2] == {**rows[-2], "step": at[0], "loss": None}
+    assert result["claims"][0]["holds"]  # a finite loss is lower than none
+    assert "3 of the other arm" in result["claims"][0]["because"]
+
+
+def test_the_loop_reports_progress(tmp_path):
+    told = []
+    experiment, chosen = BASE.resolve(), strategy(None, 2, 1, one_device())
+    data = experiment.task.load()
+    data = data._replace(train=chosen.put(data.train), valid=chosen.put(data.valid))
+    with record.Record(tmp_path) as rows:
+        outcome = loop.run(
+            experiment.task, experiment.member(0), experiment.plan, data, chosen, rows, lambda *now: told.append(now)
+        )
+    assert [step for step, *_ in told] == [10, 20]
+    assert told[-1][2] == pytest.approx(0.5 / 20)  # the rate of the last update
+    assert outcome.diverged is None
+    assert outcome.steps_per_s > 0
+
+
+# --- studies ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_study_ends_in_a_verdict_on_disk(tmp_path):
+    result = run(tmp_path / "out")
+    assert json.loads((tmp_path / "out/verdict.json").read_text()) == json.loads(json.dumps(result))
+    assert set(result) >= {"experiment", "digest", "preset", "out", "wall_s", "tokens_per_s", "arms", "claims"}
+    assert result["arms"]["decay"]["schedule"] == "0.5 * decay(20)"
+    assert result["arms"]["decay"]["seeds"] == [0, 1, 2]
+    (claim,) = result["claims"]
+    assert claim["holds"] == (claim["high"] < 0)
+    about = json.loads((tmp_path / "out/runs/decay/seed-2/provenance.json").read_text())
+    assert about["seed"] == 2
+    assert about["data"] == BASE.task.load().digest
+    assert about["versions"]["jax"]
+
+
+def test_finished_runs_are_not_run_again(tmp_path):
+    run(tmp_path / "out", seeds=2)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("metrics.jsonl")}
+    result = run(tmp_path / "out", seeds=3)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(result["arms"]["decay"]["final"]["loss"]) == 3
+
+
+def test_an_unfinished_run_is_run_again(tmp_path):
+    run(tmp_path / "out", seeds=1)
+    path = tmp_path / "out/runs/decay/seed-0/metrics.jsonl"
+    path.write_text("\n".join(path.read_text().splitlines()[:3]) + "\n")
+    run(tmp_path / "out", seeds=1)
+    assert len(list(record.rows(path.parent))) == 9
+    assert len(path.with_suffix(".1.jsonl").read_text().splitlines()) == 3
+
+
+def test_fewer_than_three_seeds_give_no_verdict(tmp_path):
+    assert run(tmp_path / "out", seeds=2)["claims"] == []
+
+
+def test_a_folder_of_another_experiment_is_refused_and_left_alone(tmp_path):
+    run(tmp_path / "out", seeds=1)
+    with pytest.raises(lr.Refused, match="holds another experiment .short, preset cpu.*--out"):
+        run(tmp_path / "out", seeds=1, changes={"batch": "4"})
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.tex").write_text("x")
+    with pytest.raises(lr.Refused, match="holds files that are not of an experiment"):
+        run(tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_on_other_data_is_refused(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("to be or not to be " * 40)
+    base = override(BASE, {"steps": 2, "evaluate_every": 2})
+    language = module(BASE=Experiment(
+        task=Language(text=str(text), width=8, heads=1, layers=1, sequence=8), schedule=base.schedule, optimizer=sgd(), steps=2, batch=2
+    ), ARMS={"only": {}})  # fmt: skip
+    run(tmp_path / "out", language, seeds=1)
+    from lrlab.task.text import _read
+
+    text.write_text("whether 'tis nobler " * 40)
+    _read.cache_clear()
+    with pytest.raises(lr.Refused, match="was run on other data"):
+        run(tmp_path / "out", language, seeds=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"preset": "gpus"}, "there is no preset 'gpus'"),
+        ({"arms": ["decai"]}, "there is no arm 'decai'; did you mean 'decay'"),
+        ({"seeds": 0}, "--seeds 0"),
+        ({"changes": {"steps": "5"}, "arms": ["decay"], "preset": "long", "seeds": -1}, "--seeds -1"),
+    ],
+)
+def test_requests_that_do_not_fit_the_module_are_refused(options, sentence):
+    with pytest.raises(lr.Refused, match=sentence):
+        study.prepare(module(), "short", **options)
+
+
+# --- experiments -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "read"),
+    [
+        ("steps", "50", lambda e: e.steps == 50),
+        ("clip", "0.5", lambda e: e.clip == 0.5),
+        ("clip", "none", lambda e: e.clip is None),
+        ("task.sigma", "0", lambda e: e.task.sigma == 0),
+        ("schedule", "1e-3 * warmup(5) >> decay()", lambda e: repr(e.schedule) == "1e-3 * warmup(5) >> decay()"),
+        ("schedule.peak", "0.25", lambda e: repr(e.schedule) == "0.25 * decay()"),
+        ("schedule.shape.to", "0.1", lambda e: repr(e.schedule) == "0.5 * decay(to=0.1)"),
+        ("optimizer", "adamw(b2=0.95)", lambda e: repr(e.optimizer) == "adamw(b2=0.95)"),
+    ],
+)
+def test_a_path_sets_a_value_of_its_type(path, value, read):
+    assert read(override(BASE, {path: value}))
+
+
+def test_hyperparameters_are_set_by_name_and_may_be_schedules():
+    base = override(BASE, {"optimizer": adamw()})
+    assert override(base, {"optimizer.b2": "0.95"}).optimizer == adamw(b2=0.95)
+    scheduled = override(base, {"optimizer.weight_decay": "0.1 * decay()"}).resolve()
+    assert repr(scheduled.optimizer) == "adamw(weight_decay=0.1 * decay(20))"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("stpes", "5", "there is no value 'stpes'; did you mean 'steps'"),
+        ("task.widht", "5", "there is no value 'task.widht'"),
+        ("task.dimension", "5", "did you mean 'task.dimensions'"),
+        ("steps", "many", "steps=many: steps is a whole number"),
+        ("steps", "1.5", "steps is a whole number"),
+        ("steps", "-3", "steps is a positive whole number"),
+        ("clip", "-1", "bound on the gradient's norm is positive"),
+        ("clip", "low", "clip is a number or none"),
+        ("schedule", "warmpu(3)", "did you mean 'warmup'"),
+        ("schedule", "0.1", "schedule is a schedule, such as"),
+        ("schedule.peak", "-1", "peak"),
+        ("optimizer", "adamax()", "there is no word 'adamax'"),
+        ("optimizer.b2", "1", "there is no value 'optimizer.b2'"),
+        ("task", "x", "set field by field"),
+    ],
+)
+def test_a_wrong_path_or_value_is_refused(path, value, sentence):
+    with pytest.raises(lr.Refused, match=sentence):
+        override(BASE, {path: value})
+
+
+def test_a_choice_of_the_task_is_checked():
+    with pytest.raises(lr.Refused, match="norm_position"):
+        override(override(BASE, {"task": Language()}), {"task.norm_position": "sideways"})
+
+
+def test_a_schedule_that_does_not_fit_the_run_is_refused():
+    with pytest.raises(lr.Refused, match="longer than the run"):
+        override(BASE, {"schedule": "warmup(15) >> decay(15)"}).resolve()
+
+
+def test_the_digest_is_of_the_values_and_not_of_how_they_are_written():
+    assert override(BASE, {"schedule": "0.5 * decay(20)"}).digest == BASE.digest
+    assert override(BASE, {"schedule": "0.5 * decay(19)"}).digest != BASE.digest
+    assert BASE.digest == "54cb5064b52e"  # changes if the canonical text changes: old run folders are then refused
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+
+def test_a_paired_interval_is_students():
+    difference = paired([1.0, 2.0, 3.0, 4.0], [1.1, 2.3, 3.2, 4.2])
+    # by hand: mean -0.2, standard deviation 0.0816, t(3, 97.5 %) = 3.1824
+    assert difference.mean == pytest.approx(-0.2)
+    assert difference.low == pytest.approx(-0.2 - 3.182446 * 0.08164966 / 2, rel=1e-6)
+    assert (difference.same_sign, difference.seeds) == (4, 4)
+
+
+def test_a_claim_holds_only_if_the_whole_interval_does():
+    assert lower("", [1.0, 1.1, 1.2], [2.0, 2.1, 2.3]).holds
+    assert not lower("", [1.0, 1.1, 1.2], [1.05, 1.0, 1.4]).holds
+    assert not lower("", [1.0, 1.1, 1.2], [2.0, 2.1, 2.3], by=1.5).holds
+    assert not lower("", [2.0, 2.1, 2.3], [1.0, 1.1, 1.2]).holds
+
+
+def test_divergence_is_never_a_lower_loss():
+    nan = float("nan")
+    assert lower("", [1.0, 1.1, 1.2], [nan] * 3).holds
+    assert not lower("", [nan] * 3, [1.0, 1.1, 1.2]).holds
+    assert not lower("", [nan] * 3, [nan] * 3).holds
+    assert not lower("", [1.0, nan, 1.2], [nan, 1.0, nan]).holds
+
+
+def test_the_best_peak_is_that_of_the_lowest_mean_and_never_one_that_diverged():
+    assert tuned([[3.0, 3.0], [1.0, float("nan")], [2.0, 2.5]]) == [2.0, 2.5]
+
+
+def test_a_claim_reads_as_a_sentence():
+    text = str(Claim("decay beats a constant", True, -0.14, -0.17, -0.11, "nats"))
+    assert text == "held: decay beats a constant: -0.140 [-0.170, -0.110] nats"
+
+
+@pytest.mark.parametrize(("first", "second"), [([1.0, 2.0], [1.0, 2.0]), ([1.0] * 3, [1.0] * 4)])
+def test_too_few_or_unpaired_seeds_are_refused(first, second):
+    with pytest.raises(lr.Refused, match="three pairs"):
+        paired(first, second)
