@@ -50,6 +50,9 @@ def verdict(runs):
         claims += [
             lower(f"{high}: {ours} beats a constant rate", losses[ours][-1], losses["constant"][-1]),
             lower(f"{high}: {ours} beats decay alone", losses[ours][-1], losses["decay alone"][-1]),
-            lower(f"{model}, each at its best peak: {ours} beats a constant rate", *map(tuned, (losses[ours], losses["constant"]))),
+            lower(
+                f"{model}, each at its best peak: {ours} beats a constant rate",
+                *map(tuned, (losses[ours], losses["constant"])),
+            ),
         ]
     return claims

@@ -49,7 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     _json_option(listing)
 
     show = _command(commands, "show", _show, "print schedules or an experiment, without running anything")
-    show.add_argument("what", nargs="+", metavar="SCHEDULE|EXPERIMENT", help="'3e-4 * warmup(100) >> decay()', or a name from `lrlab list`")
+    show.add_argument(
+        "what",
+        nargs="+",
+        metavar="SCHEDULE|EXPERIMENT",
+        help="'3e-4 * warmup(100) >> decay()', or a name from `lrlab list`",
+    )
     show.add_argument("--steps", type=int, help=f"length of the run (default: that of the schedule, else {_STEPS})")
     show.add_argument("--batch", type=int, help="examples per update, for durations in ex, ep and tok")
     show.add_argument("--sequence", type=int, help="tokens per example, for durations in tok")
@@ -62,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("experiment", metavar="EXPERIMENT", help="a name from `lrlab list`, or a file")
     _experiment_options(run)
     run.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 per arm (default: the preset's)")
-    run.add_argument("--out", type=Path, metavar="DIR", help="folder for the records (default: runs/EXPERIMENT-PRESET-DIGEST)")
+    run.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder for the records (default: runs/EXPERIMENT-PRESET-DIGEST)"
+    )
     run.add_argument("--parallel", choices=("pmap", "mesh"), help="how several devices share the batch (default: pmap)")
     _json_option(run)
 
@@ -79,13 +86,23 @@ def _command(commands: Any, name: str, function: Any, help: str) -> argparse.Arg
 
 
 def _json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON document on standard output and nothing else there")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document on standard output and nothing else there"
+    )
 
 
 def _experiment_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--preset", default="cpu", metavar="P", help="size of the experiment: cpu, gpu, paper (default: cpu)")
+    parser.add_argument(
+        "--preset", default="cpu", metavar="P", help="size of the experiment: cpu, gpu, paper (default: cpu)"
+    )
     parser.add_argument("--arm", action="append", default=[], metavar="A", help="only this arm (may be repeated)")
-    parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", help="change a value, such as steps=500 or task.width=64 (may be repeated)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change a value, such as steps=500 or task.width=64 (may be repeated)",
+    )
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -140,7 +157,9 @@ def _show_experiment(options: argparse.Namespace) -> int:
             {"arm": arm, **_described(experiment.schedule, experiment.steps), "digest": experiment.digest, "experiment": experiment.values()}
             for arm, experiment in study.arms.items()
         ])  # fmt: skip
-    print(f"{study.name} · preset {study.preset} · {len(study.arms)} arms · {study.seeds} seeds · digest {study.digest}")
+    print(
+        f"{study.name} · preset {study.preset} · {len(study.arms)} arms · {study.seeds} seeds · digest {study.digest}"
+    )
     for arm, experiment in study.arms.items():
         print(f"\n{arm}")
         for name, value in experiment.values().items():
@@ -211,7 +230,12 @@ def _plot(schedules: Any, steps: int, path: Path | None) -> None:
 
 
 def _described(schedule: Any, steps: int) -> dict[str, Any]:
-    return {"schedule": repr(schedule), "steps": steps, "values": schedule(range(steps)).tolist(), "marks": schedule.marks()}
+    return {
+        "schedule": repr(schedule),
+        "steps": steps,
+        "values": schedule(range(steps)).tolist(),
+        "marks": schedule.marks(),
+    }
 
 
 def _print_schedule(text: str, schedule: Any, steps: int, indent: str = "") -> None:
@@ -219,7 +243,9 @@ def _print_schedule(text: str, schedule: Any, steps: int, indent: str = "") -> N
 
     values = schedule(range(steps))
     print(f"{indent}{text}\n{indent}{sparkline(values)}")
-    print(f"{indent}{steps} steps, from {values[0]:.4g} over {values.max():.4g} at step {values.argmax()} to {values[-1]:.4g}")
+    print(
+        f"{indent}{steps} steps, from {values[0]:.4g} over {values.max():.4g} at step {values.argmax()} to {values[-1]:.4g}"
+    )
     for name, begin, end in schedule.marks():
         last = min(end, steps) - 1
         print(f"{indent}  {name:10} steps {begin:>8} to {last:>8}   {schedule(begin):.4g} to {schedule(last):.4g}")

@@ -55,9 +55,13 @@ class Experiment:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise Refused(f"{name}={value!r}: {name} is a positive whole number")
         if self.clip is not None and not self.clip > 0:
-            raise Refused(f"clip={self.clip!r}: the bound on the gradient's norm is positive; without clipping write none")
+            raise Refused(
+                f"clip={self.clip!r}: the bound on the gradient's norm is positive; without clipping write none"
+            )
         if not isinstance(self.schedule, Schedule):
-            raise Refused(f"schedule={self.schedule!r} is not a schedule; to hold a rate write {self.schedule!r} * stable()")
+            raise Refused(
+                f"schedule={self.schedule!r} is not a schedule; to hold a rate write {self.schedule!r} * stable()"
+            )
 
     @property
     def horizon(self) -> Horizon:
@@ -149,7 +153,8 @@ def _fields(node: Any) -> dict[str, tuple[Any, Any]]:
     if not isinstance(node, Node):
         hints = typing.get_type_hints(type(node))
     return {
-        name: (getattr(node, name), float if isinstance(node, Node) and hints[name] is Any else hints[name]) for name in hints
+        name: (getattr(node, name), float if isinstance(node, Node) and hints[name] is Any else hints[name])
+        for name in hints
     }
 
 
@@ -165,14 +170,15 @@ def _typed(value: Any, hint: Any, path: str) -> Any:
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     if isinstance(value, str) and value.lower() == "none" and type(None) in options:
         return None
+    why = f"{path} is {_spoken(hint)}"
     for option in options:
         try:
             return _as(option, value)
-        except (ValueError, TypeError) as error:
-            refusal = error
-    if isinstance(refusal, Refused):
-        raise Refused(f"{path}={value}: {refusal}")
-    raise Refused(f"{path}={value}: {path} is {_spoken(hint)}")
+        except Refused as refused:
+            why = str(refused)
+        except (ValueError, TypeError, KeyError):
+            pass
+    raise Refused(f"{path}={value}: {why}")
 
 
 def _as(kind: Any, value: Any) -> Any:
@@ -205,7 +211,10 @@ def _spoken(hint: Any) -> str:
     if typing.get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, typing.get_args(hint)))
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
-    names |= {Schedule: "a schedule, such as 1e-3 * warmup(100) >> decay()", Optimizer: "an optimizer, such as adamw(b2=0.95)"}
+    names |= {
+        Schedule: "a schedule, such as 1e-3 * warmup(100) >> decay()",
+        Optimizer: "an optimizer, such as adamw(b2=0.95)",
+    }
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return " or ".join(names.get(option, "set field by field, with a longer path") for option in options)
 
@@ -214,5 +223,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Schedule | Optimizer):
         return repr(value)
     if dataclasses.is_dataclass(value):
-        return {"kind": type(value).__name__, **{f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}}
+        return {
+            "kind": type(value).__name__,
+            **{f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)},
+        }
     return value

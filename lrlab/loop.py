@@ -120,7 +120,9 @@ class _Notes:
         final = {**self._held_out, "train_loss": float(np.mean(losses[-max(1, self.plan.steps // 20) :]))}
         if self.diverged is not None:
             final = dict.fromkeys(final, float("nan"))
-        self.record.write([{"step": len(losses), "end": "finished" if self.diverged is None else "diverged", "final": final}])
+        self.record.write(
+            [{"step": len(losses), "end": "finished" if self.diverged is None else "diverged", "final": final}]
+        )
         return final
 
     @property
@@ -145,7 +147,12 @@ class _Notes:
         self.record.write(rows)
         self._losses.append(metrics["loss"][:count])
         self._clock.append((time.perf_counter(), first + count))
-        self.watch(first + count, float(metrics["loss"][count - 1]), float(metrics["learning_rate"][count - 1]), self.steps_per_s)
+        self.watch(
+            first + count,
+            float(metrics["loss"][count - 1]),
+            float(metrics["learning_rate"][count - 1]),
+            self.steps_per_s,
+        )
         return self.diverged is None
 
 

@@ -12,7 +12,12 @@ def structural(default: Any = dataclasses.MISSING) -> Any:
 
 
 def _is_structure(field: dataclasses.Field, value: Any) -> bool:
-    return field.metadata.get("structural", False) or isinstance(value, str | bool) or callable(value) and not isinstance(value, Node)
+    return (
+        field.metadata.get("structural", False)
+        or isinstance(value, str | bool)
+        or callable(value)
+        and not isinstance(value, Node)
+    )
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(structural, dataclasses.field))

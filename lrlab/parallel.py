@@ -22,7 +22,7 @@ class Strategy:
     """Where a run's state lives and how its chunk is compiled. All strategies give the same numbers to float32 rounding."""
 
     name: str  # "jit", "pmap" or "mesh"
-    devices: tuple[jax.Device, ...]
+    devices: tuple[Any, ...]
 
     def put(self, tree: Any) -> Any:
         """A copy of every array on every device."""
@@ -54,7 +54,7 @@ def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length
     return lambda state, member, train: program(state, member, train, rows)
 
 
-def strategy(name: str | None, batch: int, accumulate: int = 1, devices: Sequence[jax.Device] | None = None) -> Strategy:
+def strategy(name: str | None, batch: int, accumulate: int = 1, devices: Sequence[Any] | None = None) -> Strategy:
     """The strategy asked for; by default pmap on several devices and jit on one.
 
     Raises `Refused` if the devices do not divide the batch.

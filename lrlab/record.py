@@ -28,7 +28,9 @@ class Record:
                 self.path.rename(_free(self.path))
             self._file = self.path.open("x", encoding="utf-8")
         except OSError as error:
-            raise Failed(f"cannot write records to {folder}: {error.strerror}; choose another folder with --out") from None
+            raise Failed(
+                f"cannot write records to {folder}: {error.strerror}; choose another folder with --out"
+            ) from None
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows and hand them to the operating system."""
@@ -115,7 +117,9 @@ def _commit() -> str | None:
     def git(*words: str) -> str | None:
         here = Path(__file__).parent
         try:
-            return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout
+            return subprocess.run(
+                ["git", *words], cwd=here, capture_output=True, text=True, check=True, timeout=10
+            ).stdout
         except (OSError, subprocess.SubprocessError):
             return None
 

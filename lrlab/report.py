@@ -48,6 +48,22 @@ def plot_schedules(schedules: Mapping[str, Schedule], steps: int, path: Path) ->
     save(figure, path)
 
 
+def plot_words(schedules: Mapping[str, Schedule], steps: int, path: Path) -> None:
+    """Draw each schedule in a panel of its own under its text, four to a row, parts shaded in turn."""
+    rows = -(-len(schedules) // 4)
+    figure, axes = _figure(rows, 4, 13.0, 1.9 * rows, heights=(1,) * rows, sharex=True, sharey=True)
+    for axis, (text, schedule) in zip(axes.flat, schedules.items()):
+        for i, (_, begin, end) in enumerate(schedule.marks()):
+            axis.axvspan(begin, min(end, steps), color=_COLOURS[5], alpha=0.18 if i % 2 else 0.0, linewidth=0)
+        _draw_rate(axis, schedule, steps, text, {"color": _COLOURS[0]})
+        axis.set_title(text, fontsize=7.5, family="monospace")
+    for axis in axes[-1]:
+        axis.set_xlabel("step", fontsize=8)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share of the peak", fontsize=8)
+    save(figure, path)
+
+
 def plot_study(folder: Path) -> list[Path]:
     """Draw a study, a column per group of arms: schedules, held-out loss over seeds, final loss against the peak.
 
@@ -59,7 +75,9 @@ def plot_study(folder: Path) -> list[Path]:
     styles = dict(zip(names, _styles(len(names)), strict=True))
     basins = any(len(peaks) > 1 for arms in columns.values() for peaks in arms.values())
     heights = (1, 1.8, 1.4) if basins else (1, 1.8)
-    figure, axes = _figure(len(heights), len(columns), max(3.6 * len(columns), 5.0), 2.0 * sum(heights), heights=heights)
+    figure, axes = _figure(
+        len(heights), len(columns), max(3.6 * len(columns), 5.0), 2.0 * sum(heights), heights=heights
+    )
     for column, (group, arms) in enumerate(columns.items()):
         for name, peaks in arms.items():
             arm = peaks[-1]
@@ -79,7 +97,9 @@ def plot_study(folder: Path) -> list[Path]:
             axis.set_xlabel("peak learning rate")
     handles, labels = axes[1, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=9)
-    figure.suptitle(f"{study['experiment']} ({study['preset']}): mean and range over {_seeds(study)} seeds", fontsize=11)
+    figure.suptitle(
+        f"{study['experiment']} ({study['preset']}): mean and range over {_seeds(study)} seeds", fontsize=11
+    )
     paths = [folder / "figure.png", folder / "figure.svg"]
     for path in paths:
         save(figure, path)
@@ -97,7 +117,9 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
     table.add_column("diverged", justify="right")
     for arm, run in study["arms"].items():
         lost = sum(step is not None for step in run["diverged"])
-        table.add_row(arm, *(_mean(run["final"][name]) for name in metrics), f"{lost}/{len(run['seeds'])}" if lost else "")
+        table.add_row(
+            arm, *(_mean(run["final"][name]) for name in metrics), f"{lost}/{len(run['seeds'])}" if lost else ""
+        )
     console.print(table)
     for claim in study["claims"]:
         console.print(f"[bold]{'HELD' if claim['holds'] else 'NOT HELD HERE'}[/]  {claim['text']}")
@@ -109,7 +131,9 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
 def read_study(folder: Path) -> dict[str, Any]:
     """The verdict that `lrlab run` wrote into a folder."""
     if not (folder / "verdict.json").exists():
-        raise Refused(f"{folder} holds no verdict; write `lrlab run EXPERIMENT --out {folder}` first, or again to finish it")
+        raise Refused(
+            f"{folder} holds no verdict; write `lrlab run EXPERIMENT --out {folder}` first, or again to finish it"
+        )
     return read_json(folder / "verdict.json")
 
 
@@ -143,7 +167,9 @@ def _styles(count: int) -> list[dict[str, Any]]:
 
 
 def _draw_rate(axis: "Axes", schedule: Schedule, steps: int, name: str, style: dict[str, Any]) -> None:
-    t = np.unique(np.concatenate([np.linspace(0, steps - 1, 1000).astype(int), *([m.begin, m.end] for m in schedule.marks())]))
+    t = np.unique(
+        np.concatenate([np.linspace(0, steps - 1, 1000).astype(int), *([m.begin, m.end] for m in schedule.marks())])
+    )
     t = t[(t >= 0) & (t < steps)]
     axis.plot(t, schedule(t), label=name, linewidth=1.6, **style)
     axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
@@ -155,7 +181,9 @@ def _name_parts(axis: "Axes", schedule: Schedule, steps: int) -> None:
         if begin:
             axis.axvline(begin, color="0.6", linewidth=0.8)
         if end - begin > steps / 25:
-            axis.text((begin + min(end, steps)) / 2, 1.02, name, transform=axis.get_xaxis_transform(), ha="center", fontsize=8)
+            axis.text(
+                (begin + min(end, steps)) / 2, 1.02, name, transform=axis.get_xaxis_transform(), ha="center", fontsize=8
+            )
 
 
 def _curves(folder: Path, arm: str, seeds: Sequence[int]) -> list[np.ndarray]:
@@ -164,7 +192,9 @@ def _curves(folder: Path, arm: str, seeds: Sequence[int]) -> list[np.ndarray]:
     for path in sorted(folder.glob("runs/*/seed-*")):
         about = read_json(path / "experiment.json")
         if about["arm"] == arm and about["seed"] in seeds:
-            curves.append(np.array([(row["step"], row["held_out"]["loss"]) for row in rows(path) if "held_out" in row], float))
+            curves.append(
+                np.array([(row["step"], row["held_out"]["loss"]) for row in rows(path) if "held_out" in row], float)
+            )
     return [curve.reshape(-1, 2) for curve in curves]
 
 
@@ -174,7 +204,9 @@ def _last_step(curves: Sequence[np.ndarray]) -> int:
 
 def _draw_loss(axis: "Axes", curves: Sequence[np.ndarray], name: str, style: dict[str, Any]) -> None:
     shortest = min((len(curve) for curve in curves), default=0)
-    step, losses = (curves[0][:shortest, 0], np.stack([curve[:shortest, 1] for curve in curves])) if shortest else ([], None)
+    step, losses = (
+        (curves[0][:shortest, 0], np.stack([curve[:shortest, 1] for curve in curves])) if shortest else ([], None)
+    )
     axis.plot(step, [] if losses is None else losses.mean(0), label=name, linewidth=1.6, **style)
     if losses is not None:
         axis.fill_between(step, losses.min(0), losses.max(0), alpha=0.18, linewidth=0, color=style["color"])
@@ -221,7 +253,9 @@ def _interval(claim: Mapping[str, Any]) -> str:
     because = f" ({claim['because']})" if claim["because"] else ""
     if claim["measured"] is None or not np.isfinite(claim["measured"]):
         return f"no number{because}"
-    return f"{claim['measured']:+.4f} {claim['unit']}, 95 % interval [{claim['low']:+.4f}, {claim['high']:+.4f}]{because}"
+    return (
+        f"{claim['measured']:+.4f} {claim['unit']}, 95 % interval [{claim['low']:+.4f}, {claim['high']:+.4f}]{because}"
+    )
 
 
 def _seeds(study: Mapping[str, Any]) -> int:

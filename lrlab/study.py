@@ -71,8 +71,8 @@ def prepare(
         if arm not in module.ARMS:
             raise unknown("arm", arm, module.ARMS)
     changed = dict(module.PRESETS[preset])
-    seeds = changed.pop("seeds", SEEDS) if seeds is None else seeds
-    changed.pop("seeds", None)
+    usual: int = changed.pop("seeds", SEEDS)
+    seeds = usual if seeds is None else seeds
     if seeds < 1:
         raise Refused(f"--seeds {seeds}: the number of seeds is at least 1")
     base = override(module.BASE, changed)
@@ -132,18 +132,20 @@ class Watcher:
         """A run ended, now or in an earlier session; `end` is the last row of its record."""
 
 
-def _run_one(
-    experiment: Experiment, arm: str, seed: int, folder: Path, strategy: Strategy, watch: Watcher
-) -> None:
+def _run_one(experiment: Experiment, arm: str, seed: int, folder: Path, strategy: Strategy, watch: Watcher) -> None:
     horizon = experiment.horizon
     unit, per_step = ("tok", experiment.batch * horizon.sequence) if horizon.sequence else ("ex", experiment.batch)
     data = _placed(experiment, strategy)
-    write_json(folder / "experiment.json", {"arm": arm, "seed": seed, "digest": experiment.digest, **experiment.values()})
+    write_json(
+        folder / "experiment.json", {"arm": arm, "seed": seed, "digest": experiment.digest, **experiment.values()}
+    )
     origin = provenance(seed=seed, data=data.digest, strategy=f"{strategy.name} on {len(strategy.devices)}")
     write_json(folder / "provenance.json", {**origin, "wall_s": None, "tokens_per_s": None})
     watch.began(arm, seed, experiment.steps, unit, per_step)
     with Record(folder) as record:
-        outcome = loop.run(experiment.task, experiment.member(seed), experiment.plan, data, strategy, record, watch.step)
+        outcome = loop.run(
+            experiment.task, experiment.member(seed), experiment.plan, data, strategy, record, watch.step
+        )
     speed = {"wall_s": outcome.wall_s, "tokens_per_s": outcome.steps_per_s * per_step}
     write_json(folder / "provenance.json", {**origin, **speed})
 
@@ -199,7 +201,10 @@ def _read(folder: Path, experiment: Experiment, seeds: int) -> Runs:
     return Runs(
         repr(experiment.schedule),
         list(range(seeds)),
-        {name: [float("nan") if end["final"][name] is None else end["final"][name] for end in ends] for name in metrics},
+        {
+            name: [float("nan") if end["final"][name] is None else end["final"][name] for end in ends]
+            for name in metrics
+        },
         [end["step"] - 1 if end["end"] == "diverged" else None for end in ends],
     )
 

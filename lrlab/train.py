@@ -114,7 +114,9 @@ def _accumulated(value_and_grad: Callable[..., Any], params: Params, rows: jax.A
         return value_and_grad(params, rows)
     micro = rows.reshape(accumulate, -1)
     first = value_and_grad(params, micro[0])
-    return lax.scan(lambda sums, rows: (jax.tree.map(jnp.add, sums, value_and_grad(params, rows)), None), first, micro[1:])[0]
+    return lax.scan(
+        lambda sums, rows: (jax.tree.map(jnp.add, sums, value_and_grad(params, rows)), None), first, micro[1:]
+    )[0]
 
 
 def _clipped(gradient: Params, norm: jax.Array, clip: Any, step: jax.Array) -> Params:

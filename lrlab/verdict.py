@@ -50,7 +50,9 @@ def paired(first: Sequence[float], second: Sequence[float], confidence: float = 
     (-0.467, -0.32)
     """
     if len(first) != len(second) or len(first) < 3:
-        raise Refused(f"{len(first)} and {len(second)} seeds cannot be compared; an interval needs three pairs: --seeds 3")
+        raise Refused(
+            f"{len(first)} and {len(second)} seeds cannot be compared; an interval needs three pairs: --seeds 3"
+        )
     differences = np.asarray(first, np.float64) - np.asarray(second, np.float64)
     mean, error = differences.mean(), stats.sem(differences)
     width = stats.t.ppf(0.5 + confidence / 2, len(differences) - 1) * error
@@ -65,15 +67,14 @@ def lower(
 
     Diverged runs are nan; a claim whose baseline diverged in every seed holds, since no loss is worse.
     """
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    both = np.isfinite(first) & np.isfinite(second)
-    lost = f"{int(np.sum(~np.isfinite(first)))} of {len(first)} runs diverged, and {int(np.sum(~np.isfinite(second)))} of the other arm"
-    if both.sum() < 3:
-        holds = bool(np.isfinite(first).all() and not np.isfinite(second).any())
-        return Claim(text, holds, *(float("nan"),) * 3, unit, lost)
-    difference = paired(first[both], second[both])
+    nan, finite = float("nan"), [np.isfinite(values) for values in (first, second)]
+    both = [pair for pair, a, b in zip(zip(first, second), *finite) if a and b]
+    lost = f"{np.sum(~finite[0])} of {len(first)} runs diverged, and {np.sum(~finite[1])} of the other arm"
+    if len(both) < 3:
+        return Claim(text, bool(finite[0].all() and not finite[1].any()), nan, nan, nan, unit, lost)
+    difference = paired([a for a, _ in both], [b for _, b in both])
     notes = [note] if note else []
-    if not both.all():
+    if len(both) < len(first):
         notes.append(lost)
     notes.append(f"{difference.same_sign} of {difference.seeds} seeds")
     return Claim(text, difference.high < -by, difference.mean, difference.low, difference.high, unit, "; ".join(notes))
@@ -92,4 +93,5 @@ def tuned(losses: Sequence[Sequence[float]]) -> Sequence[float]:
 
 
 def as_json(claims: Sequence[Claim]) -> list[dict[str, Any]]:
+    """Claims as they stand in JSON."""
     return [vars(claim) for claim in claims]

@@ -7,8 +7,8 @@ sys.path.insert(0, os.path.dirname(__file__))  # `import strategies`: pytest's i
 os.environ["NPROC"] = "64"  # XLA's thread pool: with fewer, collectives over eight virtual devices can deadlock
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import hypothesis  # noqa: E402
-import jax  # noqa: E402
+import hypothesis
+import jax
 
 jax.config.update("jax_num_cpu_devices", 8)  # before any backend starts
 # Arrays of different rank never meet by accident. Populations are not harmed: a scalar step meets an array of

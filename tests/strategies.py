@@ -171,7 +171,9 @@ GAINS = st.floats(2**-7, 8.0, width=32)
 PEAKS = st.one_of(st.sampled_from([1.0, 3e-4, 0.05, 1e-3]), st.floats(2**-17, 8.0, width=32))
 STEPS = st.one_of(st.integers(0, 3), st.integers(1, 400))
 # In a horizon of `HORIZONS` each of these lasts at least one step, and a random schedule fits in.
-UNITS = st.sampled_from(["0.1%", "1%", "1.5%", ".7%", "0.33%", "1ep", ".25ep", "3e4ex", "12345ex", "2e7tok", "1.1e7tok"])
+UNITS = st.sampled_from(
+    ["0.1%", "1%", "1.5%", ".7%", "0.33%", "1ep", ".25ep", "3e4ex", "12345ex", "2e7tok", "1.1e7tok"]
+)
 
 
 def horizons():
@@ -205,9 +207,7 @@ def descriptions(draw, *, concrete=False, rest=True, last=True, depth=2, shortes
     if kind == "then":
         count = draw(st.integers(2, 4))
         takes_rest = draw(st.integers(0, count - 1)) if rest else None  # at most one part may
-        parts = [
-            draw(descriptions(rest=i == takes_rest, last=last and i == count - 1, **deeper)) for i in range(count)
-        ]
+        parts = [draw(descriptions(rest=i == takes_rest, last=last and i == count - 1, **deeper)) for i in range(count)]
         return ("then", *parts)
     if kind == "scale":
         return ("scale", draw(PEAKS), draw(descriptions(rest=rest, last=last, **deeper)))
@@ -225,7 +225,9 @@ def descriptions(draw, *, concrete=False, rest=True, last=True, depth=2, shortes
 
 @st.composite
 def _words(draw, word, concrete, rest, last, shortest):
-    over = draw(st.integers(shortest, 400) | STEPS.map(lambda n: max(n, shortest)) | (st.nothing() if concrete else UNITS))
+    over = draw(
+        st.integers(shortest, 400) | STEPS.map(lambda n: max(n, shortest)) | (st.nothing() if concrete else UNITS)
+    )
     if rest and draw(st.booleans()):
         over = None
     curve = draw(CURVES)

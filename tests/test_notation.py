@@ -42,7 +42,10 @@ def at_once(seconds=SECONDS):
 @pytest.mark.parametrize(
     ("text", "printed"),
     [
-        ("3e-4*warmup(2000)>>stable()>>decay('20%',curve=sqrt)", "3e-4 * warmup(2000) >> stable() >> decay('20%', curve=sqrt)"),
+        (
+            "3e-4*warmup(2000)>>stable()>>decay('20%',curve=sqrt)",
+            "3e-4 * warmup(2000) >> stable() >> decay('20%', curve=sqrt)",
+        ),
         ('  decay("20%")\n', "decay('20%')"),
         ("warmup(\n  10,  # a comment\n) >> decay(5)", "warmup(10) >> decay(5)"),
         ("warmup(10_000)", "warmup(10000)"),
@@ -172,7 +175,19 @@ def test_only_text_is_parsed(value):
 
 @pytest.mark.parametrize(
     "stored",
-    ["", "{", "[]", "null", "3", '"warmup(10)"', "{}", '{"shedule": "warmup(10)"}', None, "[" * 100_000, '{"a":' * 100_000],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "3",
+        '"warmup(10)"',
+        "{}",
+        '{"shedule": "warmup(10)"}',
+        None,
+        "[" * 100_000,
+        '{"a":' * 100_000,
+    ],
     ids=lambda text: ascii(text)[:20],
 )
 def test_what_is_not_a_stored_schedule_is_refused(stored):

@@ -18,19 +18,29 @@ from lrlab.task.quadratic import Quadratic
 from lrlab.verdict import Claim, lower, paired, tuned
 
 BASE = Experiment(
-    task=Quadratic(dimensions=4), schedule=0.5 * lr.decay(), optimizer=sgd(), steps=20, batch=2, evaluate_every=10, log_every=4
+    task=Quadratic(dimensions=4),
+    schedule=0.5 * lr.decay(),
+    optimizer=sgd(),
+    steps=20,
+    batch=2,
+    evaluate_every=10,
+    log_every=4,
 )
 
 
 def module(**changes):
     """An experiment module of two short arms."""
-    return types.SimpleNamespace(**{
-        "BASE": BASE,
-        "ARMS": {"decay": {}, "constant": {"schedule": "0.5 * stable()"}},
-        "PRESETS": {"cpu": {}, "long": {"steps": 40, "seeds": 4}},
-        "verdict": lambda runs: [lower("decay is lower", runs["decay"].final["loss"], runs["constant"].final["loss"])],
-        **changes,
-    })
+    return types.SimpleNamespace(
+        **{
+            "BASE": BASE,
+            "ARMS": {"decay": {}, "constant": {"schedule": "0.5 * stable()"}},
+            "PRESETS": {"cpu": {}, "long": {"steps": 40, "seeds": 4}},
+            "verdict": lambda runs: [
+                lower("decay is lower", runs["decay"].final["loss"], runs["constant"].final["loss"])
+            ],
+            **changes,
+        }
+    )
 
 
 def run(out, modul=None, **options):
@@ -92,7 +102,7 @@ def test_numbers_that_json_cannot_hold_become_null():
 
 def test_records_that_cannot_be_written_fail_with_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(lr.Failed, match="cannot write records to .*choose another folder with --out"):
+    with pytest.raises(lr.Failed, match=r"cannot write records to .*choose another folder with --out"):
         record.Record(tmp_path / "file" / "run")
 
 
@@ -101,7 +111,7 @@ def test_a_full_disk_fails_with_a_sentence_and_keeps_what_was_written(tmp_path):
         kept.write([{"step": 0}])
     with open("/dev/full", "wb", buffering=0) as full:
         kept._file = io.TextIOWrapper(full, write_through=True)
-        with pytest.raises(lr.Failed, match="cannot write to .*: No space left on device"):
+        with pytest.raises(lr.Failed, match=r"cannot write to .*: No space left on device"):
             kept.write([{"step": 1}])
     assert list(record.rows(tmp_path)) == [{"step": 0}]
 
@@ -176,7 +186,7 @@ def test_fewer_than_three_seeds_give_no_verdict(tmp_path):
 
 def test_a_folder_of_another_experiment_is_refused_and_left_alone(tmp_path):
     run(tmp_path / "out", seeds=1)
-    with pytest.raises(lr.Refused, match="holds another experiment .short, preset cpu.*--out"):
+    with pytest.raises(lr.Refused, match=r"holds another experiment .short, preset cpu.*--out"):
         run(tmp_path / "out", seeds=1, changes={"batch": "4"})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.tex").write_text("x")

@@ -27,7 +27,9 @@ EXAMPLES = {
     "inverse square root, cooled": 1e-3 * lr.warmup(10) >> lr.rsqrt(10, 80) >> lr.decay(10),
     "SGDR": 0.05 * lr.repeat(lr.decay(14, curve=lr.cosine), 3, stretch=2, shrink=0.5),
     "one-cycle": lr.warmup(30, start=1 / 25) >> lr.decay(70, to=1e-4, curve=lr.cosine),
-    "cycles of cycles": lr.repeat(lr.repeat(lr.warmup(3) >> lr.decay(4, to=0.5), 2, stretch=3, shrink=0.5), 2, stretch=2),
+    "cycles of cycles": lr.repeat(
+        lr.repeat(lr.warmup(3) >> lr.decay(4, to=0.5), 2, stretch=3, shrink=0.5), 2, stretch=2
+    ),
     "pointwise": lr.minimum(1e-3 * lr.rsqrt(10, 50), lr.warmup(20) * lr.decay(90, to=0.1, curve=lr.geometric)) + 1e-5,
     "a table": lr.warmup(5, curve=lr.power(2.5)) >> lr.repeat(lr.table([1.0, 0.5, 0.25]), 4) >> lr.decay(30),
 }
@@ -170,15 +172,25 @@ def test_the_gradient_is_the_slope(s):
         up, down = ([*leaves[:i], leaf + d, *leaves[i + 1 :]] for d in (h, -h))
         # A kink of minimum may lie between the two; elsewhere 1 % steps leave a curvature error below 1e-3, and values
         # rounded to float32 leave 43 * 6e-8 / 1e-2 = 3e-4 of the largest.
-        np.testing.assert_allclose(gradient, (total(up) - total(down)) / (2 * h), rtol=5e-3, atol=5e-3 * total(leaves) / leaf)
+        np.testing.assert_allclose(
+            gradient, (total(up) - total(down)) / (2 * h), rtol=5e-3, atol=5e-3 * total(leaves) / leaf
+        )
         checked += 1
     assert checked
 
 
 def test_every_number_that_is_not_a_duration_is_a_float_leaf():
     """However it is typed: an int leaf has no gradient, and a program traced for one is traced again for the other."""
-    s = [1, 2] * lr.warmup(3, start=1, curve=lr.power(2)) >> lr.ramp(3, start=1, to=2) >> lr.repeat(lr.table([2, 1]), 2, shrink=1)
-    integers = [jax.tree_util.keystr(path) for path, leaf in jax.tree_util.tree_leaves_with_path(s) if np.result_type(leaf).kind == "i"]
+    s = (
+        [1, 2] * lr.warmup(3, start=1, curve=lr.power(2))
+        >> lr.ramp(3, start=1, to=2)
+        >> lr.repeat(lr.table([2, 1]), 2, shrink=1)
+    )
+    integers = [
+        jax.tree_util.keystr(path)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(s)
+        if np.result_type(leaf).kind == "i"
+    ]
     assert all(path.endswith(".over") for path in integers), integers
 
 
@@ -200,7 +212,9 @@ def test_all_kinds_of_steps_give_the_same_numbers(s):
     np.testing.assert_allclose(jax.jit(s)(steps), expected, **close)
     np.testing.assert_allclose(jax.jit(lambda s, t: s(t))(s, steps), expected, **close)
     np.testing.assert_allclose(jax.jit(jax.vmap(s))(steps), expected, **close)
-    np.testing.assert_allclose(jax.lax.scan(lambda t, _: (t + 3, s(t)), jnp.int32(-2), length=len(STEPS))[1], expected, **close)
+    np.testing.assert_allclose(
+        jax.lax.scan(lambda t, _: (t + 3, s(t)), jnp.int32(-2), length=len(STEPS))[1], expected, **close
+    )
 
 
 @EVERY
@@ -315,7 +329,9 @@ def test_any_two_schedules_of_one_shape_can_be_stacked(description, peak):
     together = jax.vmap(lambda s: s(steps))(stack)
     for got, member in zip(together, members, strict=True):
         # float32, 1e-6 of the peak
-        np.testing.assert_allclose(got, member(np.asarray(steps)), rtol=0, atol=1e-6 * max(peak, 1) * strategies.bound(description))
+        np.testing.assert_allclose(
+            got, member(np.asarray(steps)), rtol=0, atol=1e-6 * max(peak, 1) * strategies.bound(description)
+        )
 
 
 def test_an_array_of_peaks_is_a_population():

@@ -202,7 +202,15 @@ def test_a_wrong_request_is_refused_in_a_sentence(call, sentence):
     assert " next to :" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("s", [lr.stable(5) >> lr.decay(), lr.maximum(lr.decay(5), 0.1) >> lr.decay(), (lr.decay(5) + lr.stable(2)) >> lr.decay()], ids=repr)
+@pytest.mark.parametrize(
+    "s",
+    [
+        lr.stable(5) >> lr.decay(),
+        lr.maximum(lr.decay(5), 0.1) >> lr.decay(),
+        (lr.decay(5) + lr.stable(2)) >> lr.decay(),
+    ],
+    ids=repr,
+)
 def test_what_does_not_end_at_zero_can_be_followed(s):
     assert s.resolve(RUN).length == 100
 

@@ -41,14 +41,18 @@ def test_the_host_is_right_to_one_rounding(description):
     steps = strategies.telling_steps(description)
     got = strategies.build(description)(np.array(steps))
     # float64 throughout and one rounding to float32 (6e-8); far below the peak float32 itself has no more digits
-    np.testing.assert_allclose(got, reference(description, steps), rtol=7e-8, atol=1e-12 * strategies.bound(description))
+    np.testing.assert_allclose(
+        got, reference(description, steps), rtol=7e-8, atol=1e-12 * strategies.bound(description)
+    )
 
 
 @given(strategies.descriptions(concrete=True))
 def test_a_single_step_on_the_host_is_right_to_one_rounding(description):
     s = strategies.build(description)
     steps = strategies.telling_steps(description)[::7]
-    np.testing.assert_allclose([s(t) for t in steps], reference(description, steps), rtol=7e-8, atol=1e-12 * strategies.bound(description))
+    np.testing.assert_allclose(
+        [s(t) for t in steps], reference(description, steps), rtol=7e-8, atol=1e-12 * strategies.bound(description)
+    )
 
 
 @settings(max_examples=20)  # each runs primitive by primitive through jax
@@ -85,7 +89,12 @@ def test_a_decay_to_zero_keeps_its_digits_to_the_last_step(curve, run):
 def test_every_joint_of_a_long_run_is_right(curve, run):
     warm, rest = run // 50, run - run // 50 - run // 10
     low = 1e-3 if curve == "geometric" else 0.0
-    description = ("then", ("warmup", warm, low, curve), ("ramp", rest, 1.0, 0.5, curve), ("decay", run // 10, low, curve))
+    description = (
+        "then",
+        ("warmup", warm, low, curve),
+        ("ramp", rest, 1.0, 0.5, curve),
+        ("decay", run // 10, low, curve),
+    )
     steps = around(0, warm, warm + rest, run, 2**24, warm + 2**24, run // 3, run=run)
     steps = sorted({*steps, *range(run - 10, run + 1)})
     expected = reference(description, steps)
@@ -99,7 +108,9 @@ def test_every_joint_of_a_long_run_is_right(curve, run):
 def test_the_first_steps_of_a_warmup_keep_their_digits(curve, run):
     description = ("warmup", run, 0.0, curve)
     steps = [1, 2, 3, 4, 5, 100]
-    np.testing.assert_allclose(compiled(strategies.build(description), steps), reference(description, steps), rtol=5e-7)  # as above
+    np.testing.assert_allclose(
+        compiled(strategies.build(description), steps), reference(description, steps), rtol=5e-7
+    )  # as above
 
 
 @LENGTHS
@@ -313,7 +324,14 @@ def test_a_part_longer_than_the_run_is_refused_beside_one_that_takes_the_rest(s)
 
 
 def test_parts_of_no_steps_pass_their_end_on():
-    s = lr.warmup(0) >> lr.decay(0, to=0.5) >> lr.stable(0) >> lr.ramp(0, start=3, to=2) >> lr.repeat(lr.stable(0), 3) >> lr.decay(2)
+    s = (
+        lr.warmup(0)
+        >> lr.decay(0, to=0.5)
+        >> lr.stable(0)
+        >> lr.ramp(0, start=3, to=2)
+        >> lr.repeat(lr.stable(0), 3)
+        >> lr.decay(2)
+    )
     assert s.length == 2
     for steps in (np.arange(4), jnp.arange(4)):
         np.testing.assert_array_equal(s(steps), [1.0, 0.5, 0.0, 0.0])
@@ -335,4 +353,6 @@ def test_the_reference_knows_the_textbook_values():
     assert strategies.value(("then", ("decay", 2, 0.5, "linear"), ("decay", 2, 0.5, "linear")), 3) == 0.375
     assert strategies.value(("repeat", ("decay", 2, 0.0, "linear"), 2, 2, 0.5), 4) == 0.25
     assert strategies.value(("minimum", 0.5, ("warmup", 4, 0.0, "linear")), 1) == 0.25
-    assert abs(strategies._cos(strategies._PI / 3) - Decimal("0.5")) < Decimal("1e-27")  # the default context: 28 digits
+    assert abs(strategies._cos(strategies._PI / 3) - Decimal("0.5")) < Decimal(
+        "1e-27"
+    )  # the default context: 28 digits

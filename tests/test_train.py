@@ -77,7 +77,7 @@ def test_one_program_serves_every_peak_length_seed_and_bound():
     chunk = jax.jit(chex.assert_max_traces(make_chunk(make_step(task, 8), 2), n=1))
     for peak, over, seed, clip in ((1e-3, 3, 0, 1.0), (1e-2, 7, 5, 0.5)):
         member = jax.tree.map(jnp.asarray, Member(peak * lr.warmup(over), sgd(), seed, clip))
-        state, metrics = chunk(begin(task, member.replace(seed=seed)), member, data.train, jnp.arange(8))
+        _, metrics = chunk(begin(task, member.replace(seed=seed)), member, data.train, jnp.arange(8))
     np.testing.assert_allclose(metrics["learning_rate"], [0, 1e-2 / 7], rtol=1e-6)
 
 

@@ -113,6 +113,10 @@ _OPTAX = {
 
 def _optimizer(name: str, **hyperparameters: Any) -> Optimizer:
     for key, value in hyperparameters.items():
-        if isinstance(value, bool | str) or not isinstance(value, int | float | Schedule) and not hasattr(value, "dtype"):
+        if (
+            isinstance(value, bool | str)
+            or not isinstance(value, int | float | Schedule)
+            and not hasattr(value, "dtype")
+        ):
             raise Refused(f"{name}({key}={value!r}): {key} is a number or a schedule")
     return Optimizer(name, {k: float(v) if isinstance(v, int) else v for k, v in hyperparameters.items()})

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lrlab.refusal import Refused, unknown
+from lrlab.refusal import Refused
 from lrlab.schedule import Schedule
 
 
 class ScheduledState(NamedTuple):
     """State of `scheduled`: the clock, the values that the last update used, and the optimizer's own state."""
 
-    count: jax.Array  # int32: updates done; stops at 2**31 - 1 instead of overflowing
+    count: jax.Array  # type: ignore[assignment]  # int32: updates done; stops at 2**31 - 1 instead of overflowing
     values: dict[str, jax.Array]  # float32
     inner: Any
 
@@ -62,7 +62,7 @@ def scheduled(factory: Callable[..., Any], **hyperparameters: Any) -> optax.Grad
         updates, inner = optimizer(values).update(updates, state.inner, params, **extra)
         # float32 hyperparameters promote: keep the dtypes that the optimizer chose, so that states can be scanned over
         inner = jax.tree.map(lambda new, old: jnp.asarray(new, jnp.asarray(old).dtype), inner, state.inner)
-        return updates, ScheduledState(optax.safe_increment(state.count), values, inner)
+        return updates, ScheduledState(jnp.asarray(optax.safe_increment(state.count)), values, inner)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -74,7 +74,7 @@ def values_used(opt_state: Any) -> dict[str, jax.Array]:
 
     Raises `Refused` if there is nothing scheduled in the state.
     """
-    is_scheduled = lambda node: isinstance(node, ScheduledState)  # noqa: E731
+    is_scheduled = lambda node: isinstance(node, ScheduledState)
     states = [
         (path, state)
         for path, state in jax.tree_util.tree_flatten_with_path(opt_state, is_leaf=is_scheduled)[0]

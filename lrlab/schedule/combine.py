@@ -1,6 +1,5 @@
 """Schedules made from schedules: a factor, one after another, step by step, and in cycles."""
 
-from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -9,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from lrlab.node import structural
 from lrlab.refusal import Refused
@@ -71,7 +71,7 @@ class Then(Schedule):
 
     def _exact(self, horizon):
         lengths = [part._exact(horizon) for part in self.parts]
-        return None if None in lengths else sum(lengths, Fraction(0))
+        return None if None in lengths else sum(filter(None, lengths), Fraction(0))
 
     def _fit(self, horizon, steps):
         lengths = [part._exact(horizon) for part in self.parts]
@@ -83,7 +83,9 @@ class Then(Schedule):
             )
         ends = accumulate(rest if length is None else length for length in lengths)
         edges = pairwise([0, *map(whole, ends)])  # rounding edges, not lengths: nothing is lost on the way
-        return Then(tuple(part._fit(horizon, end - begin) for part, (begin, end) in zip(self.parts, edges, strict=True)))
+        return Then(
+            tuple(part._fit(horizon, end - begin) for part, (begin, end) in zip(self.parts, edges, strict=True))
+        )
 
     def _marks(self, begin, k):
         for part in self.parts:
@@ -194,7 +196,9 @@ class Repeat(Schedule):
 
     def _fit(self, horizon, steps):
         if steps < self._cycles:
-            raise Refused(f"{self} has no room: {steps} steps cannot hold its cycles; ask for fewer times or more steps")
+            raise Refused(
+                f"{self} has no room: {steps} steps cannot hold its cycles; ask for fewer times or more steps"
+            )
         return self.replace(schedule=self.schedule._fit(horizon, steps // self._cycles))
 
     def _marks(self, begin, k):
@@ -264,12 +268,14 @@ def pointwise(operator: str, left: Any, right: Any) -> Schedule:
 
 def _positive(factor: Any, schedule: Schedule) -> Any:
     """A factor checked where it is known, and a Python float where it is a single number."""
-    if isinstance(factor, jax.core.Tracer):
+    if isinstance(factor, Tracer):
         return factor
     if isinstance(factor, list | tuple):
         factor = np.asarray(factor)
     if isinstance(factor, bool) or not (isinstance(factor, int | float) or hasattr(factor, "dtype")):
         raise Refused(f"{factor!r} next to {schedule}: a schedule is combined with numbers and other schedules")
     if not np.all(np.isfinite(factor) & (np.asarray(factor) > 0)):
-        raise Refused(f"{written(factor)} next to {schedule or 'a schedule'}: a rate is positive and finite; write, for example, 3e-4")
+        raise Refused(
+            f"{written(factor)} next to {schedule or 'a schedule'}: a rate is positive and finite; write, for example, 3e-4"
+        )
     return factor if np.ndim(factor) else float(factor)

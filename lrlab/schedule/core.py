@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from lrlab.node import Node
 from lrlab.refusal import Refused
@@ -62,7 +63,9 @@ class Schedule(Node, ABC):
         if isinstance(step, bool) or not (
             isinstance(step, int) or hasattr(step, "dtype") and jnp.issubdtype(step.dtype, jnp.integer)
         ):
-            raise Refused(f"a schedule is evaluated at whole steps, not at {step!r}; write s(100) or s(np.arange(1000))")
+            raise Refused(
+                f"a schedule is evaluated at whole steps, not at {step!r}; write s(100) or s(np.arange(1000))"
+            )
         if isinstance(step, jax.Array) or self._lives_in == "jax":
             return jnp.asarray(self._at(jnp.maximum(step, 0), 1, jnp)).astype(jnp.float32)
         if self._lives_in == "numpy":
@@ -162,14 +165,16 @@ class Schedule(Node, ABC):
         """The schedule in whole steps, made to last `steps`."""
 
     @abstractmethod
-    def _marks(self, begin: int, k: int) -> Iterator[tuple[str, int, int]]: ...
+    def _marks(self, begin: int, k: int) -> Iterator[tuple[str, int, int]]:
+        """Name, begin and end of each part, begun at step `begin`."""
 
     @abstractmethod
     def _written(self) -> tuple[str, int]:
         """The notation, and how tightly its outermost operator binds."""
 
     @abstractmethod
-    def _ends_at_zero(self) -> bool: ...
+    def _ends_at_zero(self) -> bool:
+        """Whether it is known to end at zero."""
 
     @abstractmethod
     def _claims(self) -> str | None:
@@ -196,4 +201,4 @@ class Schedule(Node, ABC):
 
 def is_zero(level: Any) -> bool:
     """Whether a level is known to be zero (a traced one is not known)."""
-    return not isinstance(level, jax.core.Tracer) and bool(np.all(np.asarray(level) == 0))
+    return not isinstance(level, Tracer) and bool(np.all(np.asarray(level) == 0))

@@ -17,7 +17,9 @@ from lrlab.schedule.core import Schedule
 CURVES = {name: getattr(curve, name) for name in ("linear", "cosine", "sqrt", "geometric")}
 WORDS = {
     **{name: getattr(words, name) for name in ("warmup", "stable", "decay", "ramp", "rsqrt", "repeat", "table")},
-    **{"minimum": words.minimum, "maximum": words.maximum, "power": curve.power},
+    "minimum": words.minimum,
+    "maximum": words.maximum,
+    "power": curve.power,
 }
 _OPERATORS = {ast.Mult: operator.mul, ast.Add: operator.add, ast.RShift: operator.rshift}
 _ARITHMETIC = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Div: operator.truediv, ast.Sub: operator.sub}
@@ -44,7 +46,9 @@ def from_json(text: str) -> Schedule:
     try:
         stored = json.loads(text)["schedule"]
     except (ValueError, TypeError, KeyError):
-        raise Refused(f"'{_short(str(text))}' is not a stored schedule; it looks like {{\"schedule\": \"warmup(10)\"}}") from None
+        raise Refused(
+            f'\'{_short(str(text))}\' is not a stored schedule; it looks like {{"schedule": "warmup(10)"}}'
+        ) from None
     return parse(stored)
 
 
@@ -58,7 +62,9 @@ def read(text: str, more_words: Mapping[str, Callable[..., Any]] | None = None) 
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         place = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
-        raise Refused(f"'{_short(text)}' cannot be read{place}; write, for example, 3e-4 * warmup(100) >> decay()") from None
+        raise Refused(
+            f"'{_short(text)}' cannot be read{place}; write, for example, 3e-4 * warmup(100) >> decay()"
+        ) from None
     return _Reader({**WORDS, **(more_words or {})}).read(tree, depth=0)
 
 

@@ -37,7 +37,7 @@ class Part(Schedule):
     def _written(self):
         return call(self._word, self), ATOM
 
-    def _ends_at_zero(self):
+    def _ends_at_zero(self) -> bool:
         return False
 
     def _claims(self):

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from lrlab.refusal import Refused
 from lrlab.schedule.combine import Repeat, pointwise
@@ -71,7 +72,9 @@ def rsqrt(timescale: Duration, over: Duration = None) -> Schedule:
     """
     timescale = duration(timescale, "rsqrt")
     if timescale is None or isinstance(timescale, int) and timescale == 0:
-        raise Refused(f"rsqrt({timescale}) has no timescale; write the steps after which it has fallen by sqrt(2): rsqrt(10_000)")
+        raise Refused(
+            f"rsqrt({timescale}) has no timescale; write the steps after which it has fallen by sqrt(2): rsqrt(10_000)"
+        )
     return Rsqrt(duration(over, "rsqrt"), timescale)
 
 
@@ -94,7 +97,9 @@ def repeat(schedule: Schedule, times: int, *, stretch: int = 1, shrink: float = 
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise Refused(f"repeat({name}={value!r}): {name} is a whole number from 1 on")
     if stretch > 1 and stretch**times > LAST_STEP:
-        raise Refused(f"repeat(times={times}, stretch={stretch}) lasts longer than 2**31 - 1 steps; ask for fewer times")
+        raise Refused(
+            f"repeat(times={times}, stretch={stretch}) lasts longer than 2**31 - 1 steps; ask for fewer times"
+        )
     if _known(shrink) and not (np.isfinite(shrink) and shrink > 0):
         raise Refused(f"repeat(shrink={shrink}): each cycle is a positive share of the one before, such as 0.5")
     return Repeat(schedule, int(times), stretch=int(stretch), shrink=_plain(shrink))
@@ -110,7 +115,7 @@ def table(values: Any, steps: int | None = None) -> Schedule:
     >>> table([1.0, 0.0], steps=5)(np.arange(5)).tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
-    if isinstance(values, jax.core.Tracer):
+    if isinstance(values, Tracer):
         return Table(values)
     if steps is not None and (not isinstance(steps, int | np.integer) or not 1 <= steps <= LAST_STEP):
         raise Refused(f"table(steps={steps!r}): steps is a positive whole number")
@@ -118,7 +123,9 @@ def table(values: Any, steps: int | None = None) -> Schedule:
         return Table(np.asarray(values(np.arange(values.length if steps is None else steps))))
     values = np.asarray(values)
     if values.ndim != 1 or not values.size or values.dtype.kind not in "iuf":
-        raise Refused(f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])")
+        raise Refused(
+            f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])"
+        )
     values = values.astype(np.float64) if values.dtype.kind != "f" else values
     if not np.all(np.isfinite(values) & (values >= 0)):
         raise Refused("table(...) holds values that are negative or not finite; a rate is a number from 0 on")
@@ -155,13 +162,17 @@ def _level(value: Any, word: str, name: str) -> Any:
 def _share(value: Any, word: str, name: str) -> Any:
     value = _level(value, word, name)
     if _known(value) and np.any(np.asarray(value) > 1):
-        raise Refused(f"{word}({name}={written(value)}): {name} is a share of the level, between 0 and 1; to rise above it write ramp(start=..., to=...)")
+        raise Refused(
+            f"{word}({name}={written(value)}): {name} is a share of the level, between 0 and 1; to rise above it write ramp(start=..., to=...)"
+        )
     return value
 
 
 def _curve(curve: Any, word: str, a: Any, b: Any) -> Curve:
     if not isinstance(curve, Curve):
-        raise Refused(f"{word}(curve={curve!r}): a curve is linear, cosine, sqrt, power(p) or geometric, without quotes")
+        raise Refused(
+            f"{word}(curve={curve!r}): a curve is linear, cosine, sqrt, power(p) or geometric, without quotes"
+        )
     if isinstance(curve, Geometric) and any(_known(level) and np.any(np.asarray(level) == 0) for level in (a, b)):
         raise Refused(f"{word} with curve=geometric cannot reach zero; give both ends a positive level, such as 1e-3")
     return curve

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 
 def written(value: Any) -> str:
@@ -13,7 +14,7 @@ def written(value: Any) -> str:
     >>> written(0.0003), written(1.0), written(np.float32(0.1)), written([1, 0.001]), written("20%")
     ('3e-4', '1', '0.1', '[1, 1e-3]', "'20%'")
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return str(value)
     if isinstance(value, list | tuple | np.ndarray | jax.Array) and np.ndim(value):
         return "[" + ", ".join(map(written, value if isinstance(value, list | tuple) else np.asarray(value))) + "]"
