@@ -8,7 +8,8 @@ the definition of the algebra, written again from DESIGN.md in 50-digit decimals
 
 from decimal import Decimal, localcontext
 from functools import reduce
-from math import prod
+from itertools import accumulate, pairwise
+from operator import mul
 
 import hypothesis.strategies as st
 
@@ -299,29 +300,31 @@ def telling_steps(description, count=64):
     before 0, around each joint, inside each part, after the end and at the last step that int32 counts."""
     ends = joints(description)
     around = {step for end in ends for step in (end - 1, end, end + 1)}
-    inside = {(a + b) // 2 for a, b in zip(ends, ends[1:], strict=False)}
+    inside = {(a + b) // 2 for a, b in pairwise(ends)}
     chosen = sorted(around | inside)
     chosen = [chosen[round(i * (len(chosen) - 1) / (count - 6))] for i in range(count - 5)]
     return [-1000, -1, *chosen, ends[-1] + 2, ends[-1] + 1000, 2**31 - 1]
 
 
 def bound(description):
-    """A level that no intermediate product of the schedule exceeds: what "of the peak" is measured against."""
+    """A level that the schedule never exceeds: what "of the peak" is measured against."""
     match description:
         case float():
             return description
         case ("ramp", _, start, to, _):
-            return max(start, to, 1.0)
+            return max(start, to)
         case ("table", values):
-            return max(*values, 1.0)
+            return max(values)
         case ("then", *parts):
-            return prod(bound(part) for part in parts)
+            return max(accumulate(map(bound, parts), mul))  # a later part may only lower the level
         case ("scale", factor, inner):
             return factor * bound(inner)
         case ("*", left, right):
             return bound(left) * bound(right)
-        case (("+" | "minimum" | "maximum"), left, right):
+        case ("+", left, right):
             return bound(left) + bound(right)
+        case (("minimum" | "maximum"), left, right):
+            return max(bound(left), bound(right))
         case ("repeat", inner, times, _, shrink):
             return max(1.0, shrink ** (times - 1)) * bound(inner)
     return 1.0

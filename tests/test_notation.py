@@ -415,7 +415,8 @@ def taken_or_refused(text):
     try:
         s = s.resolve(lr.Horizon(steps=100))
     except lr.Refused as refusal:
-        assert re.search("longer than|has no room", str(refusal))
+        if not re.search("longer than|has no room", str(refusal)):
+            raise
     else:
         assert np.isfinite(s(0)).all()
 

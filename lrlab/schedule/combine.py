@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 
 from lrlab.node import structural
 from lrlab.refusal import Refused
 from lrlab.schedule.core import ATOM, PRODUCT, SEQUENCE, SUM, Schedule
+from lrlab.schedule.number import number
 from lrlab.schedule.time import whole
 from lrlab.schedule.write import call, written
 
@@ -185,7 +185,7 @@ class Repeat(Schedule):
     @property
     def _cycles(self) -> int:
         """The length of all cycles in units of the first."""
-        return sum(self.stretch**i for i in range(self.times))
+        return self.times if self.stretch == 1 else (self.stretch**self.times - 1) // (self.stretch - 1)
 
     def _length(self, k):
         return self.schedule._length(k) * self._cycles
@@ -268,14 +268,7 @@ def pointwise(operator: str, left: Any, right: Any) -> Schedule:
 
 def _positive(factor: Any, schedule: Schedule) -> Any:
     """A factor checked where it is known, and a Python float where it is a single number."""
-    if isinstance(factor, Tracer):
-        return factor
-    if isinstance(factor, list | tuple):
-        factor = np.asarray(factor)
-    if isinstance(factor, bool) or not (isinstance(factor, int | float) or hasattr(factor, "dtype")):
-        raise Refused(f"{factor!r} next to {schedule}: a schedule is combined with numbers and other schedules")
-    if not np.all(np.isfinite(factor) & (np.asarray(factor) > 0)):
-        raise Refused(
-            f"{written(factor)} next to {schedule or 'a schedule'}: a rate is positive and finite; write, for example, 3e-4"
-        )
-    return factor if np.ndim(factor) else float(factor)
+    beside = f"{written(factor)} next to {schedule if schedule._written()[0] else 'a schedule'}"
+    if not isinstance(factor, int | float | list | tuple | np.ndarray | np.generic | jax.Array) or isinstance(factor, bool):
+        raise Refused(f"{beside}: a schedule is combined with numbers and other schedules")
+    return number(factor, f"{beside}: a rate is positive and finite; write, for example, 3e-4", positive=True)

@@ -24,7 +24,7 @@ from jax.core import Tracer
 
 from lrlab.node import Node
 from lrlab.refusal import Refused
-from lrlab.schedule.time import Horizon, whole
+from lrlab.schedule.time import LAST_STEP, Horizon, whole
 
 _scalar = SimpleNamespace(
     where=lambda condition, a, b: a if condition else b,
@@ -67,11 +67,11 @@ class Schedule(Node, ABC):
                 f"a schedule is evaluated at whole steps, not at {step!r}; write s(100) or s(np.arange(1000))"
             )
         if isinstance(step, jax.Array) or self._lives_in == "jax":
-            return jnp.asarray(self._at(jnp.maximum(step, 0), 1, jnp)).astype(jnp.float32)
+            return jnp.asarray(self._at(_count(jnp.asarray(step), jnp), 1, jnp)).astype(jnp.float32)
         if self._lives_in == "numpy":
-            return np.asarray(self._at(np.maximum(step, 0), 1, np)).astype(np.float32)[()]
+            return np.asarray(self._at(_count(np.asarray(step), np), 1, np)).astype(np.float32)[()]
         if np.ndim(step) == 0:
-            return np.float32(self._at(max(int(step), 0), 1, _scalar))
+            return np.float32(self._at(min(max(int(step), 0), LAST_STEP), 1, _scalar))
         return self._over_blocks(np.asarray(step))
 
     def resolve(self, horizon: Horizon) -> Self:
@@ -190,13 +190,19 @@ class Schedule(Node, ABC):
     def _over_blocks(self, steps: np.ndarray) -> np.ndarray:
         values = np.empty(steps.size, np.float32)
         for block in range(0, steps.size, _BLOCK):
-            t = steps.reshape(-1)[block : block + _BLOCK]
-            values[block : block + _BLOCK] = self._at(np.maximum(t, 0).astype(np.int64), 1, np)
+            t = _count(steps.reshape(-1)[block : block + _BLOCK], np)
+            values[block : block + _BLOCK] = self._at(t, 1, np)
         return values.reshape(steps.shape)
 
     def _enclosed(self, level: int) -> str:
         text, own = self._written()
         return text if own >= level else f"({text})"
+
+
+def _count(step: Any, xp: Any) -> Any:
+    """Steps of any integer dtype as int32, or int64 on the host, between 0 and the last step."""
+    last = min(LAST_STEP, int(xp.iinfo(step.dtype).max))
+    return xp.clip(step, 0, last).astype(xp.int64 if xp is np else xp.int32)
 
 
 def is_zero(level: Any) -> bool:

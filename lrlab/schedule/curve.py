@@ -7,11 +7,10 @@ float32 has lost its digits, `r` has not. `xp` is the namespace of the host or o
 from abc import ABC, abstractmethod
 from typing import Any
 
-import jax
 import numpy as np
 
 from lrlab.node import Node
-from lrlab.refusal import Refused
+from lrlab.schedule.number import number
 from lrlab.schedule.write import written
 
 
@@ -80,6 +79,4 @@ def power(p: float) -> Curve:
     >>> power(2)
     power(2)
     """
-    if not isinstance(p, jax.Array) and not np.all(np.isfinite(p) & (np.asarray(p) > 0)):
-        raise Refused(f"power({p}) is not a curve from 0 to 1; write a positive exponent, power(2)")
-    return Power(p)
+    return Power(number(p, f"power({written(p)}) is not a curve from 0 to 1; write a positive exponent, power(2)", positive=True))

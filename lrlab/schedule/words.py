@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 from jax.core import Tracer
 
@@ -10,6 +9,7 @@ from lrlab.refusal import Refused
 from lrlab.schedule.combine import Repeat, pointwise
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, Geometric, linear
+from lrlab.schedule.number import number
 from lrlab.schedule.part import Decay, Ramp, Rsqrt, Stable, Table, Warmup
 from lrlab.schedule.time import LAST_STEP, Duration, duration
 from lrlab.schedule.write import written
@@ -96,13 +96,16 @@ def repeat(schedule: Schedule, times: int, *, stretch: int = 1, shrink: float = 
     for name, value in (("times", times), ("stretch", stretch)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise Refused(f"repeat({name}={value!r}): {name} is a whole number from 1 on")
-    if stretch > 1 and stretch**times > LAST_STEP:
+    if times > LAST_STEP or stretch > LAST_STEP or stretch > 1 and (times > 31 or int(stretch) ** int(times) > LAST_STEP):
         raise Refused(
             f"repeat(times={times}, stretch={stretch}) lasts longer than 2**31 - 1 steps; ask for fewer times"
         )
-    if _known(shrink) and not (np.isfinite(shrink) and shrink > 0):
-        raise Refused(f"repeat(shrink={shrink}): each cycle is a positive share of the one before, such as 0.5")
-    return Repeat(schedule, int(times), stretch=int(stretch), shrink=_plain(shrink))
+    sentence = f"repeat(shrink={written(shrink)}): each cycle is a positive share of the one before, such as 0.5"
+    shrink = number(shrink, sentence, positive=True)
+    if not isinstance(shrink, Tracer):
+        with np.errstate(over="ignore"):  # the highest cycle must be a number too
+            number(np.power(shrink, times - 1.0), sentence)
+    return Repeat(schedule, int(times), stretch=int(stretch), shrink=shrink)
 
 
 def table(values: Any, steps: int | None = None) -> Schedule:
@@ -115,23 +118,23 @@ def table(values: Any, steps: int | None = None) -> Schedule:
     >>> table([1.0, 0.0], steps=5)(np.arange(5)).tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
-    if isinstance(values, Tracer):
-        return Table(values)
-    if steps is not None and (not isinstance(steps, int | np.integer) or not 1 <= steps <= LAST_STEP):
+    if steps is not None and (not isinstance(steps, int | np.integer) or isinstance(steps, bool) or not 1 <= steps <= LAST_STEP):
         raise Refused(f"table(steps={steps!r}): steps is a positive whole number")
     if isinstance(values, Schedule):
-        return Table(np.asarray(values(np.arange(values.length if steps is None else steps))))
-    values = np.asarray(values)
-    if values.ndim != 1 or not values.size or values.dtype.kind not in "iuf":
-        raise Refused(
-            f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])"
-        )
-    values = values.astype(np.float64) if values.dtype.kind != "f" else values
-    if not np.all(np.isfinite(values) & (values >= 0)):
-        raise Refused("table(...) holds values that are negative or not finite; a rate is a number from 0 on")
-    if steps is not None and steps != len(values):
-        values = np.interp(np.linspace(0, len(values) - 1, steps), np.arange(len(values)), values)
-    return Table(values)
+        values = values(np.arange(values.length if steps is None else steps))
+    if isinstance(values, Tracer):
+        return Table(values)
+    sentence = f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])"
+    try:
+        given = np.asarray(values)
+    except ValueError:
+        raise Refused(sentence) from None
+    if given.ndim != 1 or not given.size or given.dtype.kind not in "iuf":
+        raise Refused(sentence)
+    rates = number(given, "table(...) holds values that are negative or not finite; a rate is a number from 0 on")
+    if steps is not None and steps != len(rates):
+        rates = np.interp(np.linspace(0, len(rates) - 1, steps), np.arange(len(rates)), rates)
+    return Table(rates)
 
 
 def minimum(left: Any, right: Any) -> Schedule:
@@ -144,28 +147,14 @@ def maximum(left: Any, right: Any) -> Schedule:
     return pointwise("maximum", left, right)
 
 
-def _known(value: Any) -> bool:
-    return not isinstance(value, jax.Array)
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, int | float | np.number) else value
-
-
 def _level(value: Any, word: str, name: str) -> Any:
-    if _known(value):
-        if isinstance(value, bool | str) or not np.all(np.isfinite(value) & (np.asarray(value) >= 0)):
-            raise Refused(f"{word}({name}={value!r}): {name} is a share of the level, a number from 0 on")
-    return _plain(value)
+    return number(value, f"{word}({name}={written(value)}): {name} is a share of the level, a number from 0 on")
 
 
 def _share(value: Any, word: str, name: str) -> Any:
     value = _level(value, word, name)
-    if _known(value) and np.any(np.asarray(value) > 1):
-        raise Refused(
-            f"{word}({name}={written(value)}): {name} is a share of the level, between 0 and 1; to rise above it write ramp(start=..., to=...)"
-        )
-    return value
+    sentence = f"{word}({name}={written(value)}): {name} is a share of the level, between 0 and 1; to rise above it write ramp(start=..., to=...)"
+    return number(value, sentence, most=1.0)
 
 
 def _curve(curve: Any, word: str, a: Any, b: Any) -> Curve:
@@ -173,6 +162,7 @@ def _curve(curve: Any, word: str, a: Any, b: Any) -> Curve:
         raise Refused(
             f"{word}(curve={curve!r}): a curve is linear, cosine, sqrt, power(p) or geometric, without quotes"
         )
-    if isinstance(curve, Geometric) and any(_known(level) and np.any(np.asarray(level) == 0) for level in (a, b)):
-        raise Refused(f"{word} with curve=geometric cannot reach zero; give both ends a positive level, such as 1e-3")
+    if isinstance(curve, Geometric):
+        for level in (a, b):
+            number(level, f"{word} with curve=geometric cannot reach zero; give both ends a positive level, such as 1e-3", positive=True)
     return curve

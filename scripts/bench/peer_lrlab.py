@@ -1,0 +1,38 @@
+"""lrlab's own loop: the language task, a schedule in one line, chunks of sixteen steps."""
+
+import jax
+import lrlab as lr
+import setting as peers
+from lrlab.optim import adamw
+from lrlab.parallel import compiled, strategy
+from lrlab.task.language import Language
+from lrlab.train import Member, begin
+from setting import Setting
+
+CHUNK = 16
+
+
+def make(setting: Setting):
+    task = Language(
+        sequence=setting.sequence,
+        width=setting.width,
+        layers=setting.layers,
+        heads=setting.heads,
+        norm="layer",
+        compute=setting.dtype,
+        initializer="gpt2",
+    )
+    schedule = peers.PEAK * lr.warmup(peers.WARMUP) >> lr.decay(curve=lr.cosine)
+    optimizer = adamw(b1=peers.B1, b2=peers.B2, eps=peers.EPS, weight_decay=peers.WEIGHT_DECAY)
+    member = Member(schedule.resolve(lr.Horizon(steps=peers.STEPS)), optimizer, 0, peers.CLIP)
+    here = strategy(None, setting.batch, 1, jax.devices()[:1])
+    chunk = compiled(here, task, setting.batch, 1, CHUNK)
+    state, member, train = here.put(begin(task, member)), here.put(member), here.put(task.load().train)
+
+    def run(steps: int) -> float:
+        nonlocal state
+        for _ in range(steps // CHUNK):
+            state, metrics = chunk(state, member, train)
+        return float(metrics["loss"][-1])
+
+    return run
