@@ -14,7 +14,7 @@ def structural(default: Any = dataclasses.MISSING) -> Any:
 def _is_structure(field: dataclasses.Field, value: Any) -> bool:
     return (
         field.metadata.get("structural", False)
-        or isinstance(value, str | bool)
+        or isinstance(value, str)
         or callable(value)
         and not isinstance(value, Node)
     )

@@ -108,7 +108,23 @@ def test_run_on_eight_devices(module, parallel, capsys):
 
 
 def test_a_diverged_arm_ends_in_exit_code_3_with_its_records_kept(module, tmp_path, capsys):
-    assert main(["run", module, "--seeds", "1", "--arm", "group / decay @ 0.5", "--set", "schedule.peak=1e30", "--out", "out"]) == 3
+    assert (
+        main(
+            [
+                "run",
+                module,
+                "--seeds",
+                "1",
+                "--arm",
+                "group / decay @ 0.5",
+                "--set",
+                "schedule.peak=1e30",
+                "--out",
+                "out",
+            ]
+        )
+        == 3
+    )
     printed = capsys.readouterr()
     assert "lrlab: every run of group / decay @ 0.5 diverged; lower schedule.peak" in printed.err
     assert "diverged at step" in printed.err

@@ -1,7 +1,10 @@
 """Schedules made from schedules: a factor, one after another, step by step, and in cycles."""
 
+import math
+import operator
 from dataclasses import KW_ONLY
 from fractions import Fraction
+from functools import reduce
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -13,6 +16,7 @@ from lrlab.node import structural
 from lrlab.refusal import Refused
 from lrlab.schedule.core import ATOM, PRODUCT, SEQUENCE, SUM, Schedule
 from lrlab.schedule.number import number
+from lrlab.schedule.part import Stable
 from lrlab.schedule.time import whole
 from lrlab.schedule.write import call, written
 
@@ -83,9 +87,8 @@ class Then(Schedule):
             )
         ends = accumulate(rest if length is None else length for length in lengths)
         edges = pairwise([0, *map(whole, ends)])  # rounding edges, not lengths: nothing is lost on the way
-        return Then(
-            tuple(part._fit(horizon, end - begin) for part, (begin, end) in zip(self.parts, edges, strict=True))
-        )
+        fitted = [part._fit(horizon, end - begin) for part, (begin, end) in zip(self.parts, edges, strict=True)]
+        return Then(tuple(flat for part in fitted for flat in _flat(part)))
 
     def _marks(self, begin, k):
         for part in self.parts:
@@ -106,52 +109,50 @@ _POINTWISE = {"*": PRODUCT, "+": SUM, "minimum": ATOM, "maximum": ATOM}
 
 
 class Pointwise(Schedule):
-    """Two schedules combined step by step; it lasts as long as the longer one."""
+    """Schedules combined step by step; it lasts as long as the longest."""
 
     operator: str
-    left: Schedule
-    right: Schedule
+    parts: tuple[Schedule, ...]
 
     def _at(self, t, k, xp):
-        left, right = self.left._at(t, k, xp), self.right._at(t, k, xp)
-        if self.operator in "*+":
-            return left * right if self.operator == "*" else left + right
-        return getattr(xp, self.operator)(left, right)
+        operation = {"*": operator.mul, "+": operator.add}.get(self.operator) or getattr(xp, self.operator)
+        return reduce(operation, (part._at(t, k, xp) for part in self.parts))
 
     def _length(self, k):
-        left, right = self.left._length(k), self.right._length(k)
-        traced = isinstance(left, jax.Array) or isinstance(right, jax.Array)
-        return jnp.maximum(left, right) if traced else max(left, right)
+        lengths = [part._length(k) for part in self.parts]
+        return reduce(jnp.maximum, lengths) if any(isinstance(n, jax.Array) for n in lengths) else max(lengths)
 
     def _exact(self, horizon):
-        lengths = self.left._exact(horizon), self.right._exact(horizon)
-        return None if None in lengths else Fraction(max(map(whole, lengths)))  # type: ignore[arg-type]
+        lengths = [part._exact(horizon) for part in self.parts]
+        return None if None in lengths else Fraction(max(whole(length) for length in lengths if length is not None))
 
     def _fit(self, horizon, steps):
-        def fit(side):
-            exact = side._exact(horizon)
-            return side._fit(horizon, steps if exact is None else whole(exact))
+        def fit(part):
+            exact = part._exact(horizon)
+            if exact is not None and whole(exact) > steps:
+                raise Refused(f"{part} lasts {whole(exact)} steps, longer than the {steps} there are for {self}")
+            return part._fit(horizon, steps if exact is None else whole(exact))
 
-        return self.replace(left=fit(self.left), right=fit(self.right))
+        return self.replace(parts=tuple(map(fit, self.parts)))
 
     def _marks(self, begin, k):
-        both = {*self.left._marks(begin, k), *self.right._marks(begin, k)}
-        return iter(sorted((mark for mark in both if mark[1] < mark[2]), key=lambda mark: mark[1:]))
+        marks = {mark for part in self.parts for mark in part._marks(begin, k)}
+        return iter(sorted((mark for mark in marks if mark[1] < mark[2]), key=lambda mark: mark[1:]))
 
     def _written(self):
         level = _POINTWISE[self.operator]
-        if self.operator == "*":
-            return f"{self.left._enclosed(level)} * {self.right._enclosed(ATOM)}", level
-        if self.operator == "+":
-            return f"{self.left._enclosed(level)} + {self.right._enclosed(PRODUCT)}", level
-        return f"{self.operator}({self.left}, {self.right})", level
+        if level == ATOM:
+            return f"{self.operator}({', '.join(map(repr, self.parts))})", ATOM
+        first, *rest = self.parts
+        texts = [first._enclosed(level), *(part._enclosed(level + 1) for part in rest)]
+        return f" {self.operator} ".join(texts), level
 
     def _ends_at_zero(self):
-        zeros = self.left._ends_at_zero(), self.right._ends_at_zero()
+        zeros = [part._ends_at_zero() for part in self.parts]
         return any(zeros) if self.operator in ("*", "minimum") else all(zeros)
 
     def _claims(self):
-        return self.left._claims() or self.right._claims()
+        return next((claim for part in self.parts if (claim := part._claims())), None)
 
 
 class Repeat(Schedule):
@@ -165,7 +166,10 @@ class Repeat(Schedule):
 
     def _at(self, t, k, xp):
         cycle, start, stretch = self._cycle(t, self.schedule._length(k), xp)
-        return self.shrink**cycle * self.schedule._at(t - start, k * stretch, xp)
+        # the logarithm of a known number is taken in float64: in float32, 0.9999 alone is rounded, and then to a power
+        known = isinstance(self.shrink, float)
+        height = xp.exp(cycle * math.log(self.shrink)) if known else self.shrink**cycle
+        return height * self.schedule._at(t - start, k * stretch, xp)
 
     def _cycle(self, t, steps, xp):
         """Which cycle step t lies in, where that began, and how far time is stretched there."""
@@ -195,11 +199,13 @@ class Repeat(Schedule):
         return None if exact is None else Fraction(whole(exact) * self._cycles)
 
     def _fit(self, horizon, steps):
-        if steps < self._cycles:
+        if steps < self._cycles and self._claims():
             raise Refused(
                 f"{self} has no room: {steps} steps cannot hold its cycles; ask for fewer times or more steps"
             )
-        return self.replace(schedule=self.schedule._fit(horizon, steps // self._cycles))
+        each, rest = divmod(steps, self._cycles)
+        cycles = self.replace(schedule=self.schedule._fit(horizon, each))
+        return cycles if not rest or self._ends_at_zero() else then(cycles, Stable(rest))  # the end stays the end
 
     def _marks(self, begin, k):
         for i in range(self.times):
@@ -247,7 +253,7 @@ def _flat(schedule: Schedule) -> tuple[Schedule, ...]:
 def multiply(left: Any, right: Any) -> Schedule:
     """`left * right`: a schedule by a positive number or array, or two schedules step by step."""
     if isinstance(left, Schedule) and isinstance(right, Schedule):
-        return Pointwise("*", left, right)
+        return pointwise("*", left, right)
     schedule, factor = (left, right) if isinstance(left, Schedule) else (right, left)
     factor = _positive(factor, schedule)
     if isinstance(schedule, Scale):
@@ -263,12 +269,21 @@ def pointwise(operator: str, left: Any, right: Any) -> Schedule:
 
     if not isinstance(left, Schedule) and not isinstance(right, Schedule):
         raise Refused(f"{operator}({left!r}, {right!r}) holds no schedule; write {operator}(schedule, {right!r})")
-    return Pointwise(operator, lifted(left), lifted(right))
+    parts = (lifted(left), lifted(right))
+    if operator in "*+":
+        parts = tuple(flat for part in parts for flat in (part.parts if _joins(part, operator) else (part,)))
+    return Pointwise(operator, parts)
+
+
+def _joins(part: Schedule, operator: str) -> bool:
+    return isinstance(part, Pointwise) and part.operator == operator
 
 
 def _positive(factor: Any, schedule: Schedule) -> Any:
     """A factor checked where it is known, and a Python float where it is a single number."""
     beside = f"{written(factor)} next to {schedule if schedule._written()[0] else 'a schedule'}"
-    if not isinstance(factor, int | float | list | tuple | np.ndarray | np.generic | jax.Array) or isinstance(factor, bool):
+    if not isinstance(factor, int | float | list | tuple | np.ndarray | np.generic | jax.Array) or isinstance(
+        factor, bool
+    ):
         raise Refused(f"{beside}: a schedule is combined with numbers and other schedules")
     return number(factor, f"{beside}: a rate is positive and finite; write, for example, 3e-4", positive=True)

@@ -25,6 +25,7 @@ from jax.core import Tracer
 from lrlab.node import Node
 from lrlab.refusal import Refused
 from lrlab.schedule.time import LAST_STEP, Horizon, whole
+from lrlab.schedule.write import written
 
 _scalar = SimpleNamespace(
     where=lambda condition, a, b: a if condition else b,
@@ -116,6 +117,11 @@ class Schedule(Node, ABC):
         from lrlab.schedule.combine import then
 
         return then(self, following)
+
+    def __rrshift__(self, other: Any) -> "Schedule":
+        raise Refused(
+            f"{written(other)} >> {self}: >> joins schedules; to hold a rate write {written(other)} * stable()"
+        )
 
     def __mul__(self, other: Any) -> "Schedule":
         from lrlab.schedule.combine import multiply

@@ -79,4 +79,6 @@ def power(p: float) -> Curve:
     >>> power(2)
     power(2)
     """
-    return Power(number(p, f"power({written(p)}) is not a curve from 0 to 1; write a positive exponent, power(2)", positive=True))
+    return Power(
+        number(p, f"power({written(p)}) is not a curve from 0 to 1; write a positive exponent, power(2)", positive=True)
+    )

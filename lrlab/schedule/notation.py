@@ -25,6 +25,7 @@ _OPERATORS = {ast.Mult: operator.mul, ast.Add: operator.add, ast.RShift: operato
 _ARITHMETIC = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Div: operator.truediv, ast.Sub: operator.sub}
 _LONGEST = 10_000_000  # characters; a table of a million values fits
 _DEEPEST = 100
+_LARGEST = 2**63  # integers that are counted exactly
 
 
 def parse(text: str) -> Schedule:
@@ -45,7 +46,7 @@ def from_json(text: str) -> Schedule:
     """The schedule that `Schedule.to_json` stored."""
     try:
         stored = json.loads(text)["schedule"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise Refused(
             f'\'{_short(str(text))}\' is not a stored schedule; it looks like {{"schedule": "warmup(10)"}}'
         ) from None
@@ -88,7 +89,9 @@ class _Reader:
                 return -_number(self.read(operand, depth + 1), operand)
             case ast.BinOp():
                 return self.operation(tree, depth)
-            case ast.Name(id=name):
+            case (
+                ast.Name(id=name) | ast.Attribute(value=ast.Name(id="lr" | "lrlab"), attr=name)
+            ):  # pasted from a script
                 return self.curve(name)
             case ast.Call():
                 return self.call(tree, depth)
@@ -111,22 +114,24 @@ class _Reader:
         raise unknown("word", name, [*self.words, *CURVES])
 
     def call(self, tree: ast.Call, depth: int) -> Any:
-        word = tree.func
-        if isinstance(word, ast.Attribute) and isinstance(word.value, ast.Name) and word.value.id in ("lr", "lrlab"):
-            word = ast.Name(id=word.attr)  # pasted from a script
-        if not isinstance(word, ast.Name):
-            raise Refused(f"'{_source(word)}' is not a word of the notation; there are: {', '.join(self.words)}")
-        if word.id in CURVES:
-            raise Refused(f"'{word.id}' is a curve and takes no arguments")
-        if word.id not in self.words:
-            raise unknown("word", word.id, self.words)
+        match tree.func:
+            case ast.Name(id=word) | ast.Attribute(value=ast.Name(id="lr" | "lrlab"), attr=word):
+                pass
+            case other:
+                raise Refused(f"'{_source(other)}' is not a word of the notation; there are: {', '.join(self.words)}")
+        if word in CURVES:
+            raise Refused(f"'{word}' is a curve and takes no arguments")
+        if word not in self.words:
+            raise unknown("word", word, self.words)
         arguments = [self.read(argument, depth + 1) for argument in tree.args]
         keywords = {keyword.arg or "**": self.read(keyword.value, depth + 1) for keyword in tree.keywords}
+        if len(keywords) < len(tree.keywords):
+            raise Refused(f"'{_source(tree)}' gives an argument twice")
         try:
-            inspect.signature(self.words[word.id]).bind(*arguments, **keywords)
+            inspect.signature(self.words[word]).bind(*arguments, **keywords)
         except TypeError as error:
             raise Refused(f"'{_source(tree)}': {error}") from None
-        return self.words[word.id](*arguments, **keywords)
+        return self.words[word](*arguments, **keywords)
 
 
 def _combined(left: Any, right: Any, node: ast.BinOp) -> Any:
@@ -140,7 +145,8 @@ def _combined(left: Any, right: Any, node: ast.BinOp) -> Any:
     if type(node.op) not in _ARITHMETIC:
         raise Refused(f"'{_source(node)}': numbers are combined with *, /, + and -")
     try:
-        return _ARITHMETIC[type(node.op)](_number(left, node.left), _number(right, node.right))
+        result = _ARITHMETIC[type(node.op)](_number(left, node.left), _number(right, node.right))
+        return result if abs(result) < _LARGEST else float(result)
     except (ZeroDivisionError, OverflowError):
         raise Refused(f"'{_source(node)}' is not a finite number") from None
 

@@ -1,6 +1,6 @@
 """The parts that schedules are made of: a stretch of time under one word, or a table of values."""
 
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, field
 from fractions import Fraction
 from typing import Any
 
@@ -61,6 +61,7 @@ def _between(a: Any, b: Any, curve: Curve, t: Any, over: Any, xp: Any) -> Any:
 class Warmup(Part):
     """From `start` times the level up to the level."""
 
+    over: Duration = field()  # no default: warmup(None) is written in full
     _: KW_ONLY
     start: Any = 0.0
     curve: Curve = linear
@@ -115,7 +116,7 @@ class Rsqrt(Part):
         if isinstance(self.timescale, str):
             raise self._unresolved()
         t = t if self.over is None else xp.minimum(t, self._length(k))
-        return xp.sqrt(1 / (1 + t / (self.timescale * k)))
+        return xp.sqrt(1 / (1 + t / self.timescale / k))
 
     def _fit(self, horizon, steps):
         return self.replace(over=steps, timescale=max(whole(horizon.exact(self.timescale)), 1))

@@ -9,10 +9,11 @@ import jax
 import numpy as np
 
 from lrlab.refusal import Refused
+from lrlab.schedule.write import written
 
 Duration = int | str | None
 LAST_STEP = 2**31 - 1  # the largest count that int32 holds, on every device
-_WRITTEN = re.compile(r"\s*(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?|\.\d+)\s*(%|ep|ex|tok)\s*")
+_WRITTEN = re.compile(r"\s*(\d{1,30}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,2})?|\.\d{1,30})\s*(%|ep|ex|tok)\s*")
 _HOW = "write whole steps as an int, or a unit: '20%', '5ep' (epochs), '3e6ex' (examples), '1e9tok' (tokens)"
 
 
@@ -26,7 +27,7 @@ def duration(over: Any, where: str) -> Any:
         return over
     if isinstance(over, int | np.integer) and not isinstance(over, bool):
         if not 0 <= over <= LAST_STEP:
-            raise Refused(f"{where} cannot last {over} steps; a duration is between 0 and 2**31 - 1 steps")
+            raise Refused(f"{where} cannot last {written(over)} steps; a duration is between 0 and 2**31 - 1 steps")
         return int(over)
     if isinstance(over, str):
         match = _WRITTEN.fullmatch(over)
@@ -63,11 +64,12 @@ class Horizon:
     epoch: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name, value in list(vars(self).items()):
             if value is None and name != "steps":
                 continue
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
                 raise Refused(f"Horizon({name}={value!r}): {name} is a positive whole number")
+            object.__setattr__(self, name, int(value))  # a numpy integer would overflow in a product
         if self.steps > LAST_STEP:
             raise Refused(f"Horizon(steps={self.steps}) is longer than 2**31 - 1 steps, which int32 can count")
 

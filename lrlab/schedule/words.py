@@ -14,6 +14,8 @@ from lrlab.schedule.part import Decay, Ramp, Rsqrt, Stable, Table, Warmup
 from lrlab.schedule.time import LAST_STEP, Duration, duration
 from lrlab.schedule.write import written
 
+_LARGEST = 100_000_000  # steps in a table
+
 
 def warmup(over: Duration, *, start: float = 0.0, curve: Curve = linear) -> Schedule:
     """From `start` times the level up to the level (Goyal et al. 2017, section 2.2).
@@ -96,7 +98,12 @@ def repeat(schedule: Schedule, times: int, *, stretch: int = 1, shrink: float = 
     for name, value in (("times", times), ("stretch", stretch)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise Refused(f"repeat({name}={value!r}): {name} is a whole number from 1 on")
-    if times > LAST_STEP or stretch > LAST_STEP or stretch > 1 and (times > 31 or int(stretch) ** int(times) > LAST_STEP):
+    if (
+        times > LAST_STEP
+        or stretch > LAST_STEP
+        or stretch > 1
+        and (times > 31 or int(stretch) ** int(times) > LAST_STEP)
+    ):
         raise Refused(
             f"repeat(times={times}, stretch={stretch}) lasts longer than 2**31 - 1 steps; ask for fewer times"
         )
@@ -118,10 +125,16 @@ def table(values: Any, steps: int | None = None) -> Schedule:
     >>> table([1.0, 0.0], steps=5)(np.arange(5)).tolist()
     [1.0, 0.75, 0.5, 0.25, 0.0]
     """
-    if steps is not None and (not isinstance(steps, int | np.integer) or isinstance(steps, bool) or not 1 <= steps <= LAST_STEP):
+    if steps is not None and (
+        not isinstance(steps, int | np.integer) or isinstance(steps, bool) or not 1 <= steps <= LAST_STEP
+    ):
         raise Refused(f"table(steps={steps!r}): steps is a positive whole number")
     if isinstance(values, Schedule):
-        values = values(np.arange(values.length if steps is None else steps))
+        steps = values.length if steps is None else steps
+    if steps is not None and steps > _LARGEST:
+        raise Refused(f"a table of {steps} steps takes too much memory; at most {_LARGEST}")
+    if isinstance(values, Schedule):
+        values = values(np.arange(steps))
     if isinstance(values, Tracer):
         return Table(values)
     sentence = f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])"
@@ -164,5 +177,9 @@ def _curve(curve: Any, word: str, a: Any, b: Any) -> Curve:
         )
     if isinstance(curve, Geometric):
         for level in (a, b):
-            number(level, f"{word} with curve=geometric cannot reach zero; give both ends a positive level, such as 1e-3", positive=True)
+            number(
+                level,
+                f"{word} with curve=geometric cannot reach zero; give both ends a positive level, such as 1e-3",
+                positive=True,
+            )
     return curve

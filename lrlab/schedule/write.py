@@ -16,10 +16,10 @@ def written(value: Any) -> str:
     """
     if isinstance(value, Tracer):
         return str(value)
-    if isinstance(value, list | tuple | np.ndarray | jax.Array) and np.ndim(value):
-        return "[" + ", ".join(map(written, value if isinstance(value, list | tuple) else np.asarray(value))) + "]"
-    if isinstance(value, jax.Array):
+    if isinstance(value, np.ndarray | jax.Array):
         value = np.asarray(value)[()]
+    if isinstance(value, list | tuple | np.ndarray):
+        return "[" + ", ".join(map(written, value)) + "]"
     if isinstance(value, float | np.floating):
         return _float(value)
     return str(int(value)) if isinstance(value, np.integer) else repr(value)
