@@ -158,7 +158,7 @@ def _show_experiment(options: argparse.Namespace) -> int:
             for arm, experiment in study.arms.items()
         ])  # fmt: skip
     print(
-        f"{study.name} · preset {study.preset} · {len(study.arms)} arms · {study.seeds} seeds · digest {study.digest}"
+        f"{study.name} · preset {study.preset} · {_count(len(study.arms), 'arm')} · {_count(study.seeds, 'seed')} · digest {study.digest}"
     )
     for arm, experiment in study.arms.items():
         print(f"\n{arm}")
@@ -249,6 +249,10 @@ def _print_schedule(text: str, schedule: Any, steps: int, indent: str = "") -> N
     for name, begin, end in schedule.marks():
         last = min(end, steps) - 1
         print(f"{indent}  {name:10} steps {begin:>8} to {last:>8}   {schedule(begin):.4g} to {schedule(last):.4g}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _spoken(value: Any) -> str:

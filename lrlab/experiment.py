@@ -220,7 +220,9 @@ def _spoken(hint: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Schedule | Optimizer):
+    if isinstance(value, Optimizer):
+        return value.spelled()
+    if isinstance(value, Schedule):
         return repr(value)
     if dataclasses.is_dataclass(value):
         return {

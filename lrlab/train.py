@@ -14,7 +14,6 @@ from lrlab.schedule import Schedule
 from lrlab.task import Params, Task
 
 Metrics = dict[str, jax.Array]
-_DATA, _NOISE = range(2)  # streams of randomness: which examples, and what is drawn for them
 
 
 class TrainState(NamedTuple):
@@ -59,11 +58,10 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
     """
 
     def step(state: TrainState, member: Member, train: Any, rows: jax.Array) -> tuple[TrainState, Metrics]:
-        data, noise = (jax.random.fold_in(jax.random.key(member.seed), stream) for stream in (_DATA, _NOISE))
-        noise = jax.random.fold_in(noise, state.step)
+        noise = jax.random.fold_in(jax.random.key(member.seed), state.step)
 
         def loss_of(params, rows):
-            examples = task.batch(train, data, state.step, rows, batch)
+            examples = task.batch(train, member.seed, state.step, rows, batch)
             return task.loss(params, examples, noise, rows).sum()
 
         loss, gradient = _accumulated(jax.value_and_grad(loss_of), state.params, rows, accumulate)

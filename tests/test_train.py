@@ -97,8 +97,8 @@ def test_the_gradient_is_clipped_to_the_bound_of_its_schedule():
 
 def test_the_metrics_are_those_of_the_global_batch_before_the_update():
     data = TINY.load()
-    state, key = begin(TINY, MEMBER), jax.random.fold_in(jax.random.key(0), 0)
-    batch = TINY.batch(data.train, key, jnp.int32(0), jnp.arange(8), 8)
+    state, key = begin(TINY, MEMBER), None
+    batch = TINY.batch(data.train, jnp.int32(0), jnp.int32(0), jnp.arange(8), 8)
     expected, gradient = jax.value_and_grad(lambda p: TINY.loss(p, batch, key, jnp.arange(8)).mean())(state.params)
     _, metrics = make_step(TINY, 8)(state, MEMBER, data.train, jnp.arange(8))
     np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-6)

@@ -32,14 +32,14 @@ class Optimizer(Node):
             }
         )
 
+    def spelled(self) -> str:
+        """The optimizer with every hyperparameter written out, defaults too."""
+        return f"{self.name}({', '.join(f'{name}={written(value)}' for name, value in self.hyperparameters.items())})"
+
     def __repr__(self) -> str:
         defaults = inspect.signature(OPTIMIZERS[self.name]).parameters
-        changed = (
-            f"{name}={written(value)}"
-            for name, value in self.hyperparameters.items()
-            if written(value) != written(defaults[name].default)
-        )
-        return f"{self.name}({', '.join(changed)})"
+        changed = {k: v for k, v in self.hyperparameters.items() if written(v) != written(defaults[k].default)}
+        return self.replace(hyperparameters=changed).spelled()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Optimizer) and repr(self) == repr(other)

@@ -38,8 +38,8 @@ class Task(Protocol):
         """Float32 parameters drawn on the host: the same numbers on every device, without a compilation."""
         ...
 
-    def batch(self, train: Any, key: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> Batch:
-        """Rows `rows` of batch number `step`: a function of (key, step) alone."""
+    def batch(self, train: Any, seed: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> Batch:
+        """Rows `rows` of batch number `step`: a function of (seed, step) alone."""
         ...
 
     def loss(self, params: Params, batch: Batch, key: jax.Array, rows: jax.Array) -> jax.Array:

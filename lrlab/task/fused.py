@@ -1,13 +1,22 @@
-"""Matmul, attention and cross-entropy whose backward passes are written by hand, in fewer passes over memory.
+"""Matmul, norm, GELU, attention and cross-entropy whose backward passes are written by hand, in fewer passes over memory.
 
 Activations are [n, width], one row a token; their dtype is the compute dtype, reductions and parameters are float32.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 F32 = jnp.float32
+_stay = jax.lax.optimization_barrier  # or XLA folds the transpose behind it back into the matmul
+
+
+def _dot(a, b, i, j, dtype=None):
+    """Contract axis i of a with axis j of b; both matrices, or stacks of them."""
+    stack = tuple(range(a.ndim - 2))
+    return jax.lax.dot_general(a, b, (((i,), (j,)), (stack, stack)), preferred_element_type=dtype)
 
 
 @jax.custom_vjp
@@ -22,46 +31,104 @@ def _matmul_forward(x, w):
 
 def _matmul_backward(saved, g):
     x, w = saved
-    dx = jax.lax.dot_general(g, w.astype(g.dtype), (((1,), (1,)), ((), ())))
-    return dx, _outer(x, g)
-
-
-def _outer(x, g):
-    # XLA:CPU contracts the rows twice as fast when the narrower operand is on the left; the barrier keeps it there.
-    rows = lambda a, b: jax.lax.dot_general(a, b, (((0,), (0,)), ((), ())), preferred_element_type=F32)
-    return rows(x, g) if x.shape[1] <= g.shape[1] else jax.lax.optimization_barrier(rows(g, x)).T
+    # XLA:CPU contracts the rows twice as fast when the narrower operand is on the left
+    wide = x.shape[1] > g.shape[1]
+    dw = _stay(_dot(g, x, 0, 0, F32)).T if wide else _dot(x, g, 0, 0, F32)
+    return _dot(g, w.astype(g.dtype), 1, 1), dw
 
 
 matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def norm(x: jax.Array, scale: jax.Array, centred: bool) -> jax.Array:
+    """Layer norm (centred) or RMS norm of the last axis, times `scale` [width]: [..., width] in the compute dtype."""
+    return _norm_forward(x, scale, centred)[0]
+
+
+def _norm_forward(x, scale, centred):
+    wide = x.astype(F32)
+    mean = wide.mean(-1, keepdims=True) if centred else jnp.zeros((*x.shape[:-1], 1), F32)
+    inverse = jax.lax.rsqrt(jnp.square(wide - mean).mean(-1, keepdims=True) + 1e-6)
+    return ((wide - mean) * inverse * _last(scale, x)).astype(x.dtype), (x, mean, inverse, scale)
+
+
+def _norm_backward(centred, saved, g):
+    x, mean, inverse, scale = saved
+    unit, g = (x.astype(F32) - mean) * inverse, g.astype(F32)
+    d = g * _last(scale, x)
+    dx = d - unit * (d * unit).mean(-1, keepdims=True)
+    dx = inverse * (dx - d.mean(-1, keepdims=True) if centred else dx)
+    return dx.astype(x.dtype), (g * unit).sum(tuple(range(x.ndim - 1)))
+
+
+def _last(scale, x):
+    return scale.reshape((1,) * (x.ndim - 1) + scale.shape)
+
+
+norm.defvjp(_norm_forward, _norm_backward)
+
+
+@jax.custom_vjp
+def gelu(x: jax.Array) -> jax.Array:
+    """The tanh form of GELU (Hendrycks & Gimpel 2016); only x is kept for the backward pass."""
+    return jax.nn.gelu(x, approximate=True)
+
+
+def _gelu_backward(x, g):
+    c, a = (2 / np.pi) ** 0.5, 0.044715
+    tanh = jnp.tanh(c * (x + a * x**3))
+    return ((g * (0.5 * (1 + tanh) + 0.5 * x * (1 - tanh * tanh) * c * (1 + 3 * a * x * x))).astype(x.dtype),)
+
+
+gelu.defvjp(lambda x: (jax.nn.gelu(x, approximate=True), x), _gelu_backward)
+
+
 @jax.custom_vjp
 def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """Causal softmax attention of [b, t, h, d] -> [b, t, h, d], scores scaled by 1/sqrt(d)."""
+    """Causal softmax attention of [g, t, d] -> [g, t, d], g examples times heads, scores scaled by 1/sqrt(d).
+
+    Long sequences go in two blocks of queries: the first never meets the second half of the keys.
+    """
     return _attention_forward(q, k, v)[0]
 
 
 def _attention_forward(q, k, v):
     q = q * q.shape[-1] ** -0.5
-    s = jnp.einsum("bqhd,bkhd->bhqk", q, k, preferred_element_type=F32)
-    s = jnp.where(np.tri(*s.shape[2:], dtype=bool)[None, None], s, -jnp.inf)
-    e = jnp.exp(s - s.max(-1, keepdims=True))
-    total = e.sum(-1).transpose(0, 2, 1)[..., None]
-    e = e.astype(v.dtype)
-    out = (jnp.einsum("bhqk,bkhd->bqhd", e, v, preferred_element_type=F32) / total).astype(v.dtype)
-    return out, (q, k, v, e, total, out)
+    outs, kept = [], []
+    for i, j in _blocks(q.shape[1]):
+        s = _dot(q[:, i:j], _stay(k[:, :j].transpose(0, 2, 1)), 2, 1, F32)
+        s = jnp.where(np.tri(j, dtype=bool)[None, i:], s, -jnp.inf)
+        e = jnp.exp(s - s.max(-1, keepdims=True))
+        inverse, e = (1 / e.sum(-1, keepdims=True)).astype(v.dtype), e.astype(v.dtype)
+        outs.append(_dot(e, v[:, :j], 2, 1) * inverse)
+        kept.append((e, inverse))
+    out = jnp.concatenate(outs, 1)
+    return out, (q, k, v, kept, out)
 
 
 def _attention_backward(saved, g):
-    q, k, v, e, total, out = saved
-    g = (g / total).astype(v.dtype)
-    inner = (g.astype(F32) * out).sum(-1).transpose(0, 2, 1)[..., None]
-    dv = jnp.einsum("bhqk,bqhd->bkhd", e, g)
-    de = jnp.einsum("bqhd,bkhd->bhqk", g, v, preferred_element_type=F32)
-    ds = (e * (de - inner)).astype(v.dtype)
-    dq = jnp.einsum("bhqk,bkhd->bqhd", ds, k) * q.shape[-1] ** -0.5
-    dk = jnp.einsum("bhqk,bqhd->bkhd", ds, q)
-    return dq.astype(q.dtype), dk, dv
+    q, k, v, kept, out = saved
+    blocks = _blocks(q.shape[1])
+    dq, dk, dv = [], [], []
+    for (i, j), (e, inverse) in zip(blocks, kept, strict=True):
+        gi = g[:, i:j] * inverse
+        inner = (gi.astype(F32) * out[:, i:j]).sum(-1, keepdims=True)
+        ds = (e * (_dot(gi, v[:, :j], 2, 2, F32) - inner)).astype(v.dtype)
+        dq.append(_dot(ds, k[:, :j], 2, 1) * q.shape[-1] ** -0.5)
+        dk.append(_stay(_dot(q[:, i:j], ds, 1, 1)).transpose(0, 2, 1))
+        dv.append(_stay(_dot(gi, e, 1, 1)).transpose(0, 2, 1))
+
+    def joined(parts):
+        """Keys met by several blocks of queries gather the gradients of all of them."""
+        return jnp.concatenate([sum(part[:, i:j] for part in parts[n:]) for n, (i, j) in enumerate(blocks)], 1)
+
+    return jnp.concatenate(dq, 1), joined(dk), joined(dv)
+
+
+def _blocks(t):
+    half = t // 2 if t >= 64 else t
+    return [(0, half), (half, t)] if half < t else [(0, t)]
 
 
 attention.defvjp(_attention_forward, _attention_backward)

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from lrlab.refusal import Refused
 from lrlab.schedule import Horizon
 from lrlab.task import Data, Params, check, fused, module
-from lrlab.task.sample import epoch_length, visit
+from lrlab.task.sample import bits, epoch_length, visit
 from lrlab.task.text import corpus
 from lrlab.task.transformer import VOCABULARY, Decoder
+
+_OFFSET = 97  # which of an epoch's random numbers moves its windows; the first ones order them
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,11 @@ class Language:
         """Float32 parameters drawn on the host."""
         return module.parameters(self, seed)
 
-    def batch(self, train: jax.Array, key: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> jax.Array:
+    def batch(self, train: jax.Array, seed: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> jax.Array:
         """[b, sequence + 1] uint8: inputs and, one byte later, targets."""
-        window, epoch = visit(key, step, rows, size, self._windows(train))
-        offset = jax.random.randint(jax.random.fold_in(jax.random.fold_in(key, epoch), 1), (), 0, self.sequence)
-        return self._slices(train, window * self.sequence + offset)
+        window, epoch = visit(seed, step, rows, size, self._windows(train))
+        offset = bits(seed, epoch, _OFFSET + 1)[_OFFSET] % jnp.uint32(self.sequence)
+        return self._slices(train, window * self.sequence + offset.astype(jnp.int32))
 
     def loss(self, params: Params, batch: jax.Array, key: jax.Array, rows: jax.Array) -> jax.Array:
         """Mean cross-entropy of each example's tokens in nats, [b]."""

@@ -61,7 +61,7 @@ class Quadratic:
         """The same start for every seed; seeds differ in their noise."""
         return {"w": np.full(self.dimensions, self.optimum + self.start, np.float32)}
 
-    def batch(self, train: Any, key: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> jax.Array:
+    def batch(self, train: Any, seed: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> jax.Array:
         """The rows themselves, [b]."""
         return rows
 

@@ -83,12 +83,13 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array, t: int) -> jax.Array:
         """[n, d] -> [n, d], with t tokens to an example."""
         n, d = x.shape
-        q, k, v = (z.reshape(n // t, t, self.heads, d // self.heads) for z in jnp.split(self.qkv(x), 3, axis=1))
+        q, k, v = self.qkv(x).reshape(n // t, t, 3, self.heads, -1).transpose(2, 0, 3, 1, 4)
         if self.normed:
             q, k = self.query_norm(q), self.key_norm(k)
         if self.rotary:
             q, k = rotate(q), rotate(k)
-        return self.out(fused.attention(q, k, v).reshape(n, d))
+        mixed = fused.attention(*(z.reshape(-1, t, d // self.heads) for z in (q, k, v)))
+        return self.out(mixed.reshape(n // t, self.heads, t, -1).transpose(0, 2, 1, 3).reshape(n, d))
 
 
 class Perceptron(nnx.Module):
@@ -101,7 +102,7 @@ class Perceptron(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[n, d] -> [n, d]."""
-        return self.down(jax.nn.gelu(self.up(x), approximate=True))
+        return self.down(fused.gelu(self.up(x)))
 
 
 class Linear(nnx.Module):
@@ -124,20 +125,16 @@ class Norm(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """[..., width] -> [..., width]."""
-        wide = x.astype(jnp.float32)
-        if self.centred:
-            wide = wide - wide.mean(-1, keepdims=True)
-        rms = jax.lax.rsqrt((wide * wide).mean(-1, keepdims=True) + 1e-6)
-        return (wide * rms * jnp.broadcast_to(self.scale[...], x.shape)).astype(x.dtype)
+        return fused.norm(x, self.scale[...], self.centred)
 
 
 def rotate(x: jax.Array) -> jax.Array:
     """Rotary positions: the pair (x[j], x[j + d/2]) at position t turns by the angle t / 10000^(2j/d).
 
-    Shapes: [b, t, h, d] -> [b, t, h, d].
+    Shapes: [b, h, t, d] -> [b, h, t, d].
     """
-    t, half = x.shape[1], x.shape[3] // 2
-    angle = np.outer(np.arange(t), 10000.0 ** (-np.arange(half) / half))[None, :, None]
+    t, half = x.shape[2], x.shape[3] // 2
+    angle = np.outer(np.arange(t), 10000.0 ** (-np.arange(half) / half))[None, None]
     cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
     a, b = x[..., :half], x[..., half:]
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)

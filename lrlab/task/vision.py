@@ -68,9 +68,9 @@ class Digits:
         """Float32 parameters drawn on the host."""
         return module.parameters(self, seed)
 
-    def batch(self, train: Images, key: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> Images:
+    def batch(self, train: Images, seed: jax.Array, step: jax.Array, rows: jax.Array, size: int) -> Images:
         """Images [b, 8, 8] and labels [b]."""
-        indices, _ = visit(key, step, rows, size, train.label.shape[0])
+        indices, _ = visit(seed, step, rows, size, train.label.shape[0])
         return self.held(train, indices)
 
     def loss(self, params: Params, batch: Images, key: jax.Array, rows: jax.Array) -> jax.Array:
