@@ -27,9 +27,9 @@ MODELS = {
     "post-LN": {"task.norm_position": "post", "task.layers": 6},
 }
 SHAPES = {"warm-up + decay": warmup("15%") >> decay(), "constant": stable(), "decay alone": decay()}
-PEAKS = {  # the last is the high peak; below it, each shape's optimum lies inside its grid
+PEAKS = {  # ascending; the last is the high peak, and each shape's best of a grid of factors of two is among them
     "pre-LN": {"warm-up + decay": (4e-3, 8e-3, 1.6e-2), "constant": (2e-3, 4e-3, 1.6e-2), "decay alone": (1.6e-2,)},
-    "post-LN": {"warm-up + decay": (2e-3, 4e-3, 8e-3), "constant": (1e-3, 2e-3, 8e-3), "decay alone": (8e-3,)},
+    "post-LN": {"warm-up + decay": (4e-3, 8e-3), "constant": (2e-3, 8e-3), "decay alone": (8e-3,)},
 }
 ARMS = {
     f"{model} / {shape} @ {peak:g}": {"schedule": peak * SHAPES[shape], **MODELS[model]}

@@ -114,12 +114,12 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
     table.add_column("arm", no_wrap=True)
     for name in metrics:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("diverged", justify="right")
+    lost = {arm: sum(step is not None for step in run["diverged"]) for arm, run in study["arms"].items()}
+    if any(lost.values()):
+        table.add_column("diverged", justify="right", no_wrap=True)
     for arm, run in study["arms"].items():
-        lost = sum(step is not None for step in run["diverged"])
-        table.add_row(
-            arm, *(_mean(run["final"][name]) for name in metrics), f"{lost}/{len(run['seeds'])}" if lost else ""
-        )
+        diverged = [f"{lost[arm]} of {len(run['seeds'])}" if lost[arm] else ""] if any(lost.values()) else []
+        table.add_row(arm, *(_mean(run["final"][name]) for name in metrics), *diverged)
     console.print(table)
     for claim in study["claims"]:
         console.print(f"[bold]{'HELD' if claim['holds'] else 'NOT HELD HERE'}[/]  {claim['text']}")
