@@ -95,6 +95,7 @@ def plot_study(folder: Path) -> list[Path]:
         axes[2, 0].set_ylabel("final loss (nats)")
         for axis in axes[2]:
             axis.set_xlabel("peak learning rate")
+            _tick_peaks(axis)
     handles, labels = axes[1, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=9)
     figure.suptitle(
@@ -214,19 +215,21 @@ def _draw_loss(axis: "Axes", curves: Sequence[np.ndarray], name: str, style: dic
 
 def _draw_basin(axis: "Axes", runs: Sequence[Mapping[str, Any]], name: str, style: dict[str, Any]) -> None:
     """Final loss against the peak; runs that diverged are left out of it."""
-    peaks = np.array([max(parse(run["schedule"])(range(_schedule_steps(run)))) for run in runs])
+    schedules = [parse(run["schedule"]) for run in runs]
+    peaks = np.array([schedule(range(max(schedule.length, 1))).max() for schedule in schedules])
     losses = np.array([[np.nan if loss is None else loss for loss in run["final"]["loss"]] for run in runs], float)
     known = np.isfinite(losses).any(1)
     axis.plot(peaks[known], np.nanmean(losses[known], 1), marker="o", markersize=4, linewidth=1.6, **style)
     for column in losses.T:
         axis.plot(peaks, column, ".", markersize=4, alpha=0.5, color=style["color"])
+
+
+def _tick_peaks(axis: "Axes") -> None:
+    """A logarithmic axis that names just the peaks that were run."""
+    peaks = np.unique(np.concatenate([line.get_xdata() for line in axis.lines]).astype(np.float32))
     axis.set_xscale("log", base=2)
     axis.set_xticks(peaks, [f"{peak:g}" for peak in peaks])
     axis.minorticks_off()
-
-
-def _schedule_steps(run: Mapping[str, Any]) -> int:
-    return max(parse(run["schedule"]).length, 1)
 
 
 def _layout(study: Mapping[str, Any]) -> tuple[dict[str, dict[str, list[str]]], list[str]]:
