@@ -1,13 +1,24 @@
 """Warm-up followed by decay beats a constant rate, and beats decay without warm-up at a high peak.
 
-Vaswani et al. 2017 (section 5.3) trained the first transformer with a warm-up and a decay; Xiong et al. 2020 showed that
-the post-LN transformer needs the warm-up and Kalra & Barkeshli 2024 that warm-up raises the peak that any network bears;
-Defazio et al. 2023 that decay to zero beats a constant rate. Here: byte-level transformers on Python's documentation,
-32 wide, pre-LN with 2 layers and post-LN with 6, AdamW, every shape at every peak, paired seeds.
+Vaswani et al. 2017 (section 5.3) trained the first transformer with a warm-up and a decay; Xiong et al. 2020 showed
+that the post-LN transformer needs the warm-up, Kalra & Barkeshli 2024 that a warm-up raises the peak that any network
+bears, and Defazio et al. 2023 that decay to zero beats a constant rate. Here: byte-level transformers on Python's own
+documentation, 32 wide, pre-LN with 2 layers and post-LN with 6, AdamW without clipping, 1500 updates of 256 bytes;
+each shape at several peaks, seeds paired (same start, same batches).
 
-Cost: about 4 minutes on two CPU cores (preset cpu).
+Cost: about 4 minutes on two CPU cores (preset cpu, 3 seeds; measured 3 min 46 s for 42 runs on an AMD EPYC).
 Run: lrlab run transformer_warmup_decay
-Found: not yet recorded.
+Found: four seeds (--seeds 4), AMD EPYC, jax 0.10.2; held-out nats, paired 95 % intervals.
+    pre-LN at a peak of 1.6e-2, warm-up + decay against a constant rate: -0.304 [-0.327, -0.280]
+    pre-LN at a peak of 1.6e-2, warm-up + decay against decay alone:     -0.119 [-0.144, -0.093]
+    pre-LN, each at its best peak, against a constant rate:              -0.060 [-0.074, -0.046]
+    post-LN at a peak of 8e-3, against a constant rate:                  -1.262 [-1.429, -1.096]
+    post-LN at a peak of 8e-3, against decay alone:                      -1.243 [-1.422, -1.063]
+    post-LN, each at its best peak, against a constant rate:             -0.030 [-0.083, +0.023], not held
+Post-LN without warm-up collapses to the entropy of single bytes (3.25 nats) at 8e-3 in every seed. The last claim does
+not show: at its best, low peak a constant rate hardly needs the warm-up, and 1500 updates are few; the sign is the
+paper's in 3 of 4 seeds. In a wider grid (3 seeds) the post-LN optimum lies inside: warm-up + decay 1.990, 1.878 and
+2.018 at peaks of 2e-3, 4e-3 and 8e-3, constant 1.972, 1.918 and 3.232 at 1e-3, 2e-3 and 8e-3.
 """
 
 from lrlab import decay, optim, stable, warmup

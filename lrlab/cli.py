@@ -132,8 +132,8 @@ def _show_schedules(options: argparse.Namespace) -> int:
     horizon = Horizon(steps, options.batch, options.sequence, options.epoch)
     resolved = {repr(schedule): schedule.resolve(horizon) for schedule in schedules}
     _plot(resolved, steps, options.plot)
-    shown = [_described(schedule, steps) for schedule in resolved.values()]
     if options.json:
+        shown = [_described(schedule, steps) for schedule in resolved.values()]
         return _print_json(shown[0] if len(shown) == 1 else shown)
     for text, schedule in resolved.items():
         _print_schedule(text, schedule, steps)
@@ -241,11 +241,12 @@ def _described(schedule: Any, steps: int) -> dict[str, Any]:
 def _print_schedule(text: str, schedule: Any, steps: int, indent: str = "") -> None:
     from lrlab.report import sparkline
 
-    values = schedule(range(steps))
+    joints = [mark.begin for mark in schedule.marks()]
+    sampled = sorted({round(i * (steps - 1) / 1000) for i in range(1001)} | {t for t in joints if t < steps})
+    values = schedule(sampled)
     print(f"{indent}{text}\n{indent}{sparkline(values)}")
-    print(
-        f"{indent}{steps} steps, from {values[0]:.4g} over {values.max():.4g} at step {values.argmax()} to {values[-1]:.4g}"
-    )
+    peak = f"{values.max():.4g} at step {sampled[values.argmax()]}"
+    print(f"{indent}{steps} steps, from {values[0]:.4g} over {peak} to {values[-1]:.4g}")
     for name, begin, end in schedule.marks():
         last = min(end, steps) - 1
         print(f"{indent}  {name:10} steps {begin:>8} to {last:>8}   {schedule(begin):.4g} to {schedule(last):.4g}")

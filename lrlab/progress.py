@@ -47,5 +47,8 @@ class Progress(Watcher):
         else:
             told = "  ".join(f"{name} {value:.4f}" for name, value in end["final"].items())
         self.console.print(
-            f"[{self.done}/{self.study.total}] {arm}, seed {seed}: {told}", highlight=False, markup=False, soft_wrap=True
+            f"[{self.done}/{self.study.total}] {arm}, seed {seed}: {told}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
         )

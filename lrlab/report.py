@@ -120,7 +120,7 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
         table.add_column("diverged", justify="right", no_wrap=True)
     for arm, run in study["arms"].items():
         diverged = [f"{lost[arm]} of {len(run['seeds'])}" if lost[arm] else ""] if any(lost.values()) else []
-        table.add_row(arm, *(_mean(run["final"][name]) for name in metrics), *diverged)
+        table.add_row(arm, *(_mean(run["final"].get(name, [])) for name in metrics), *diverged)
     console.print(table)
     for claim in study["claims"]:
         console.print(f"[bold]{'HELD' if claim['holds'] else 'NOT HELD HERE'}[/]  {claim['text']}")

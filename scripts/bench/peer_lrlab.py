@@ -1,13 +1,14 @@
 """lrlab's own loop: the language task, a schedule in one line, chunks of sixteen steps."""
 
 import jax
-import lrlab as lr
 import setting as peers
+from setting import Setting
+
+import lrlab as lr
 from lrlab.optim import adamw
 from lrlab.parallel import compiled, strategy
 from lrlab.task.language import Language
 from lrlab.train import Member, begin
-from setting import Setting
 
 CHUNK = 16
 
