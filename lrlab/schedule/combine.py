@@ -271,12 +271,12 @@ def pointwise(operator: str, left: Any, right: Any) -> Schedule:
         raise Refused(f"{operator}({left!r}, {right!r}) holds no schedule; write {operator}(schedule, {right!r})")
     parts = (lifted(left), lifted(right))
     if operator in "*+":
-        parts = tuple(flat for part in parts for flat in (part.parts if _joins(part, operator) else (part,)))
+        parts = (*_operands(parts[0], operator), *_operands(parts[1], operator))
     return Pointwise(operator, parts)
 
 
-def _joins(part: Schedule, operator: str) -> bool:
-    return isinstance(part, Pointwise) and part.operator == operator
+def _operands(part: Schedule, operator: str) -> tuple[Schedule, ...]:
+    return part.parts if isinstance(part, Pointwise) and part.operator == operator else (part,)
 
 
 def _positive(factor: Any, schedule: Schedule) -> Any:

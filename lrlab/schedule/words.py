@@ -129,12 +129,11 @@ def table(values: Any, steps: int | None = None) -> Schedule:
         not isinstance(steps, int | np.integer) or isinstance(steps, bool) or not 1 <= steps <= LAST_STEP
     ):
         raise Refused(f"table(steps={steps!r}): steps is a positive whole number")
+    count = values.length if isinstance(values, Schedule) and steps is None else steps or 0
+    if count > _LARGEST:
+        raise Refused(f"a table of {count} steps takes too much memory; at most {_LARGEST}")
     if isinstance(values, Schedule):
-        steps = values.length if steps is None else steps
-    if steps is not None and steps > _LARGEST:
-        raise Refused(f"a table of {steps} steps takes too much memory; at most {_LARGEST}")
-    if isinstance(values, Schedule):
-        values = values(np.arange(steps))
+        values = values(np.arange(count))
     if isinstance(values, Tracer):
         return Table(values)
     sentence = f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])"
