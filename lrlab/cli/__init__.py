@@ -1,0 +1,58 @@
+"""The command line: `lrlab list`, `show`, `run` and `report`, each command a module with the options it takes."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from lrlab import __version__, catalogue
+from lrlab.cli import option, run, show
+from lrlab.refusal import Failed, Refused
+
+# What needs JAX or matplotlib is imported where it is used: `lrlab --help` answers at once.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 done, 2 the request was wrong, 3 the run failed. Errors are one sentence on standard error."""
+    try:
+        options = _parser().parse_args(arguments)
+        return options.command(options)
+    except Refused as refused:
+        print(f"lrlab: {refused}", file=sys.stderr)
+        return 2
+    except Failed as failed:
+        print(f"lrlab: {failed}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("lrlab: interrupted; finished runs are kept, and the same command goes on after them", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="lrlab", description="A laboratory for the learning rate.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"lrlab {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    listing = option.command(commands, "list", _list, "name the experiments, with their claims and costs")
+    option.json_document(listing)
+    show.add(commands)
+    run.add(commands)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    entries = catalogue.entries()
+    if options.json:
+        return option.print_json([{**entry._asdict(), "path": str(entry.path)} for entry in entries])
+    for entry in entries:
+        print(f"{entry.name}\n    {entry.claim}\n    cost: {entry.cost or 'not stated'}")
+    return 0

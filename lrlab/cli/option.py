@@ -1,0 +1,58 @@
+"""What the commands share: options, the study that they name, one JSON document on standard output."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from lrlab import catalogue
+
+
+def command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
+    """A command of its own parser; `function` gets the parsed options and returns the exit code."""
+    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", allow_abbrev=False)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def json_document(parser: argparse.ArgumentParser) -> None:
+    """The option --json."""
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON document on standard output and nothing else there"
+    )
+
+
+def experiment(parser: argparse.ArgumentParser) -> None:
+    """The options that choose and change an experiment."""
+    parser.add_argument(
+        "--preset", default="cpu", metavar="P", help="size of the experiment: cpu, gpu, paper (default: cpu)"
+    )
+    parser.add_argument("--arm", action="append", default=[], metavar="A", help="only this arm (may be repeated)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="change a value, such as steps=500 or task.width=64 (may be repeated)",
+    )
+
+
+def study(options: argparse.Namespace) -> Any:
+    """The study that the options name, with their changes."""
+    from lrlab.experiment import assignment
+    from lrlab.study import prepare
+
+    name = options.experiment if "experiment" in options else options.what[0]
+    changes = dict(assignment(text) for text in options.set)
+    if getattr(options, "steps", None):
+        changes = {"steps": options.steps, **changes}
+    module = catalogue.load(name)
+    return prepare(module, Path(name).stem, options.preset, options.arm, changes, getattr(options, "seeds", None))
+
+
+def print_json(value: Any) -> int:
+    """One JSON document on standard output; exit code 0."""
+    from lrlab.record import finite
+
+    print(json.dumps(finite(value)))
+    return 0
