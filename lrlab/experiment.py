@@ -31,7 +31,7 @@ class Experiment:
         optimizer: everything of the optimizer but the rate.
         steps: optimizer updates.
         batch: examples per update, over all devices and microbatches.
-        clip: bound on the gradient's global norm, or None.
+        clip: bound on the gradient's global norm: a number, a schedule, or None.
         accumulate: microbatches per update.
         evaluate_every: updates between evaluations on held-out data.
         log_every: updates between rows of the record.
@@ -43,7 +43,7 @@ class Experiment:
     optimizer: Optimizer
     steps: int
     batch: int
-    clip: float | None = None
+    clip: float | Schedule | None = None
     accumulate: int = 1
     evaluate_every: int = 100
     log_every: int = 10
@@ -54,7 +54,7 @@ class Experiment:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise Refused(f"{name}={value!r}: {name} is a positive whole number")
-        if self.clip is not None and not self.clip > 0:
+        if isinstance(self.clip, float | int) and not self.clip > 0:
             raise Refused(
                 f"clip={self.clip!r}: the bound on the gradient's norm is positive; without clipping write none"
             )
@@ -71,7 +71,10 @@ class Experiment:
         """The same experiment with every duration in steps. Raises `Refused` where a schedule does not fit the run."""
         horizon = self.horizon
         return dataclasses.replace(
-            self, schedule=self.schedule.resolve(horizon), optimizer=self.optimizer.resolve(horizon)
+            self,
+            schedule=self.schedule.resolve(horizon),
+            optimizer=self.optimizer.resolve(horizon),
+            clip=self.clip.resolve(horizon) if isinstance(self.clip, Schedule) else self.clip,
         )
 
     @property
@@ -92,8 +95,14 @@ class Experiment:
 
     @property
     def digest(self) -> str:
-        """The identity of the run: a hash of its canonical text."""
-        text = json.dumps(self.resolve().values(), sort_keys=True)
+        """The identity of the run: a hash of its canonical text, in which what is left at its default does not stand.
+
+        So an option that is new leaves the runs that do not use it what they were.
+        """
+        resolved = self.resolve()
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        told = {name: value for name, value in resolved.values().items() if getattr(resolved, name) != defaults[name]}
+        text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

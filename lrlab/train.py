@@ -54,7 +54,7 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
         axis: the mapped axis over devices, if any; `rows` are then this device's share of `arange(batch)`.
 
     Metrics are scalars of the global batch before the update: loss, the gradient's norm before clipping, and the
-    learning rate (and any other scheduled hyperparameter) that the update used.
+    learning rate (and any other scheduled hyperparameter, and the bound on the norm) that the update used.
     """
 
     def step(state: TrainState, member: Member, train: Any, rows: jax.Array) -> tuple[TrainState, Metrics]:
@@ -69,11 +69,14 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
             loss, gradient = lax.psum((loss, gradient), axis)  # sums, so that devices may hold unequal shares
         loss, gradient = jax.tree.map(lambda x: x / batch, (loss, gradient))
         norm = optax.tree.norm(gradient)
+        bound = member.clip(state.step) if isinstance(member.clip, Schedule) else member.clip
         updates, opt_state = member.transformation().update(
-            _clipped(gradient, norm, member.clip, state.step), state.opt_state, state.params
+            _clipped(gradient, norm, bound), state.opt_state, state.params
         )
         params = optax.apply_updates(state.params, updates)
         metrics = {"loss": loss, "grad_norm": norm, **_used(member, opt_state)}
+        if isinstance(member.clip, Schedule):
+            metrics["clip"] = bound
         return TrainState(state.step + 1, params, opt_state), metrics  # type: ignore[arg-type]
 
     return step
@@ -117,11 +120,10 @@ def _accumulated(value_and_grad: Callable[..., Any], params: Params, rows: jax.A
     )[0]
 
 
-def _clipped(gradient: Params, norm: jax.Array, clip: Any, step: jax.Array) -> Params:
-    if clip is None:
+def _clipped(gradient: Params, norm: jax.Array, bound: Any) -> Params:
+    if bound is None:
         return gradient
-    limit = clip(step) if isinstance(clip, Schedule) else clip
-    return jax.tree.map(lambda g: g * jnp.minimum(1.0, limit / norm), gradient)
+    return jax.tree.map(lambda g: g * jnp.minimum(1.0, bound / norm), gradient)
 
 
 def _used(member: Member, opt_state: Any) -> Metrics:

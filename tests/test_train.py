@@ -92,6 +92,7 @@ def test_the_gradient_is_clipped_to_the_bound_of_its_schedule():
         positions.append(state.params["w"])
         moved.append(float(jnp.linalg.norm(positions[-1] - positions[-2])))
         assert metrics["grad_norm"] > 0.5  # reported before clipping
+        np.testing.assert_allclose(metrics["clip"], moved[-1], rtol=1e-5)
     np.testing.assert_allclose(moved, [0.5, 0.25], rtol=1e-5)
 
 
