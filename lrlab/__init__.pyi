@@ -4,8 +4,9 @@ from . import optim, task
 from .optim import scheduled, values_used
 from .refusal import Failed, Refused
 from .schedule import Horizon, Schedule
-from .schedule import warmup, stable, decay, ramp, rsqrt, repeat, table, minimum, maximum
-from .schedule import linear, cosine, sqrt, power, geometric
+from .schedule import warmup, stable, decay, ramp, rsqrt, inverse_time, off, table
+from .schedule import join, repeat, shift, minimum, maximum
+from .schedule import linear, cosine, sqrt, geometric, power, polynomial, exponential, rex, tanh, logarithmic, span
 from .schedule import parse, from_json
 
 __all__ = [
@@ -14,15 +15,25 @@ __all__ = [
     "decay",
     "ramp",
     "rsqrt",
-    "repeat",
+    "inverse_time",
+    "off",
     "table",
+    "join",
+    "repeat",
+    "shift",
     "minimum",
     "maximum",
     "linear",
     "cosine",
     "sqrt",
-    "power",
     "geometric",
+    "power",
+    "polynomial",
+    "exponential",
+    "rex",
+    "tanh",
+    "logarithmic",
+    "span",
     "Schedule",
     "Horizon",
     "parse",

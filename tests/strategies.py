@@ -16,7 +16,7 @@ import hypothesis.strategies as st
 import lrlab as lr
 
 DIGITS = 50  # nothing that cancels in float64 cancels here
-WORDS = ("warmup", "stable", "decay", "ramp", "rsqrt", "table")
+WORDS = ("warmup", "stable", "decay", "ramp", "rsqrt", "inverse_time", "off", "table")
 
 
 # ---------------------------------------------------------------------------------------------- building
@@ -28,19 +28,27 @@ def build(description):
         case float():
             return description
         case ("warmup", over, start, curve):
-            return lr.warmup(over, start=start, curve=_curve(curve))
+            return lr.warmup(over, start=start, curve=build_curve(curve))
         case ("stable", over):
             return lr.stable(over)
         case ("decay", over, to, curve):
-            return lr.decay(over, to=to, curve=_curve(curve))
+            return lr.decay(over, to=to, curve=build_curve(curve))
         case ("ramp", over, start, to, curve):
-            return lr.ramp(over, start=start, to=to, curve=_curve(curve))
+            return lr.ramp(over, start=start, to=to, curve=build_curve(curve))
         case ("rsqrt", timescale, over):
             return lr.rsqrt(timescale, over)
+        case ("inverse_time", over, rate, power):
+            return lr.inverse_time(rate, over, power=power)
+        case ("off", over):
+            return lr.off(over)
         case ("table", values):
             return lr.table(list(values))
         case ("then", *parts):
             return reduce(lambda a, b: a >> b, map(build, parts))
+        case ("join", *parts):
+            return lr.join(*map(build, parts))
+        case ("shift", inner, by):
+            return lr.shift(build(inner), by)
         case ("scale", factor, inner):
             return factor * build(inner)
         case ("*", left, right):
@@ -53,11 +61,18 @@ def build(description):
             return lr.maximum(build(left), build(right))
         case ("repeat", inner, times, stretch, shrink):
             return lr.repeat(build(inner), times, stretch=stretch, shrink=shrink)
+        case ("cycles", inner, over, stretch, shrink):
+            return lr.repeat(build(inner), over=over, stretch=stretch, shrink=shrink)
     raise AssertionError(description)
 
 
-def _curve(curve):
-    return lr.power(curve[1]) if isinstance(curve, tuple) else getattr(lr, curve)
+def build_curve(curve):
+    match curve:
+        case ("@", outer, inner):
+            return build_curve(outer) @ build_curve(inner)
+        case (name, *numbers):
+            return getattr(lr, name)(*numbers)
+    return getattr(lr, curve)
 
 
 # ---------------------------------------------------------------------------------------------- the reference
@@ -72,8 +87,12 @@ def length(description, k=1):
             return over * k
         case ("table", values):
             return len(values) * k
-        case ("then", *parts):
+        case (("then" | "join"), *parts):
             return sum(length(part, k) for part in parts)
+        case ("shift", inner, by):
+            return max(length(inner, k) - by * k, 0)
+        case ("cycles", _, over, _, _):
+            return over * k
         case ("scale", _, inner):
             return length(inner, k)
         case ("repeat", inner, times, stretch, _):
@@ -104,8 +123,22 @@ def _value(description, t, k):
             return _between(start, to, curve, t, over * k)
         case ("rsqrt", timescale, over):
             return (Decimal(timescale * k) / (timescale * k + min(t, over * k))).sqrt()
+        case ("inverse_time", over, rate, power):
+            return (1 + Decimal(rate) * min(t, over * k) / k) ** -Decimal(power)
+        case ("off", _):
+            return Decimal(0)
         case ("table", values):
             return Decimal(values[min(t // k, len(values) - 1)])
+        case ("join", first, *rest):
+            steps = length(first, k)
+            return _value(first, t, k) if not rest or t < steps else _value(("join", *rest), t - steps, k)
+        case ("shift", inner, by):
+            return _value(inner, max(t + by * k, 0), k)
+        case ("cycles", inner, over, stretch, shrink):
+            t, cycle = min(t, over * k), 0
+            while t >= (steps := length(inner, k * stretch**cycle)):
+                t, cycle = t - steps, cycle + 1
+            return Decimal(shrink) ** cycle * _value(inner, t, k * stretch**cycle)
         case ("then", first, *rest):
             steps = length(first, k)
             if not rest or t < steps:
@@ -133,17 +166,37 @@ def _value(description, t, k):
 def _between(a, b, curve, t, over):
     a, b = Decimal(a), Decimal(b)
     u = Decimal(min(t, over)) / over if over else Decimal(1)
+    if curve == "geometric" or curve[:2] == ("@", "geometric"):
+        u = u if curve == "geometric" else _share(curve[2], u)
+        return a ** (1 - u) * b**u
+    return a + (b - a) * _share(curve, u)
+
+
+def _share(curve, u):
+    """How much of the way from a to b is done."""
     match curve:
         case "linear":
-            return a + (b - a) * u
+            return u
         case "cosine":
-            return a + (b - a) * (1 - _cos(_PI * u)) / 2
+            return (1 - _cos(_PI * u)) / 2
         case "sqrt":
-            return a + (b - a) * u.sqrt()
+            return u.sqrt()
         case ("power", p):
-            return a + (b - a) * (u ** Decimal(p) if u else 0)
-        case "geometric":
-            return a ** (1 - u) * b**u
+            return u ** Decimal(p) if u else Decimal(0)
+        case ("polynomial", p):
+            return 1 - ((1 - u) ** Decimal(p) if u < 1 else Decimal(0))
+        case ("exponential", ratio):
+            return (1 - Decimal(ratio) ** u) / (1 - Decimal(ratio))
+        case ("rex", beta):
+            return Decimal(beta) * u / (Decimal(beta) + (1 - Decimal(beta)) * (1 - u))
+        case ("tanh", lower, upper):
+            return 1 / (1 + (-2 * (Decimal(lower) + (Decimal(upper) - Decimal(lower)) * u)).exp())
+        case ("logarithmic", base):
+            return (1 + (Decimal(base) - 1) * u).ln() / Decimal(base).ln()
+        case ("span", begin, end):
+            return Decimal(begin) + (Decimal(end) - Decimal(begin)) * u
+        case ("@", outer, inner):
+            return _share(outer, _share(inner, u))
     raise AssertionError(curve)
 
 
@@ -162,9 +215,19 @@ def _cos(x):
 
 # ---------------------------------------------------------------------------------------------- drawing
 
+SIMPLE_CURVES = st.one_of(
+    st.sampled_from(["linear", "cosine", "sqrt"]),
+    st.tuples(st.sampled_from(["power", "polynomial"]), st.floats(0.25, 4.0, width=32)),
+    st.tuples(st.just("exponential"), st.sampled_from([0.01, 0.1, 0.5])),
+    st.tuples(st.just("rex"), st.sampled_from([0.25, 0.5, 2.0])),
+    st.tuples(st.just("tanh"), st.sampled_from([-7.0, -3.0]), st.sampled_from([2.0, 3.0])),
+    st.tuples(st.just("logarithmic"), st.sampled_from([2.0, 10.0, 1000.0])),
+)
+PIECES = st.tuples(st.just("span"), st.sampled_from([0.0, 0.125, 0.25]), st.sampled_from([0.5, 0.75, 1.0]))
 CURVES = st.one_of(
-    st.sampled_from(["linear", "cosine", "sqrt", "geometric"]),
-    st.floats(0.25, 4.0, width=32).map(lambda p: ("power", p)),
+    SIMPLE_CURVES,
+    st.just("geometric"),
+    st.tuples(st.just("@"), SIMPLE_CURVES | st.just("geometric"), SIMPLE_CURVES | PIECES),
 )
 # Levels are float32 numbers, so that host and compiled programs start from the same ones.
 LEVELS = st.floats(2**-10, 1.0, width=32)
@@ -172,6 +235,7 @@ GAINS = st.floats(2**-7, 8.0, width=32)
 PEAKS = st.one_of(st.sampled_from([1.0, 3e-4, 0.05, 1e-3]), st.floats(2**-17, 8.0, width=32))
 STEPS = st.one_of(st.integers(0, 3), st.integers(1, 400))
 # In a horizon of `HORIZONS` each of these lasts at least one step, and a random schedule fits in.
+OPERATORS = ("then", "then", "join", "scale", "*", "+", "minimum", "maximum", "repeat", "cycles", "shift")
 UNITS = st.sampled_from(
     ["0.1%", "1%", "1.5%", ".7%", "0.33%", "1ep", ".25ep", "3e4ex", "12345ex", "2e7tok", "1.1e7tok"]
 )
@@ -200,16 +264,22 @@ def descriptions(draw, *, concrete=False, rest=True, last=True, depth=2, shortes
         shortest: the fewest steps of a part (a part of a cycle must last at least one).
     """
     rest = rest and not concrete
-    kinds = [*WORDS, *(["then", "then", "scale", "*", "+", "minimum", "maximum", "repeat"] if depth else [])]
+    kinds = [*(word for word in WORDS if last or word != "off"), *(OPERATORS if depth else [])]
     kind = draw(st.sampled_from(kinds))
     deeper = {"concrete": concrete, "depth": depth - 1, "shortest": shortest}
     if kind in WORDS:
         return draw(_words(kind, concrete, rest, last, shortest))
-    if kind == "then":
+    if kind in ("then", "join"):
         count = draw(st.integers(2, 4))
         takes_rest = draw(st.integers(0, count - 1)) if rest else None  # at most one part may
-        parts = [draw(descriptions(rest=i == takes_rest, last=last and i == count - 1, **deeper)) for i in range(count)]
-        return ("then", *parts)
+        zero = [last and i == count - 1 or kind == "join" and i < count - 1 for i in range(count)]
+        return (kind, *[draw(descriptions(rest=i == takes_rest, last=zero[i], **deeper)) for i in range(count)])
+    if kind == "shift":
+        return ("shift", draw(descriptions(rest=rest, last=last, **deeper)), draw(st.integers(-20, 20)))
+    if kind == "cycles":
+        cycle = draw(descriptions(rest=False, last=False, **{**deeper, "shortest": max(shortest, 1)}))
+        over = None if rest and draw(st.booleans()) else draw(st.integers(1, 400) if concrete else UNITS)
+        return ("cycles", cycle, over, draw(st.integers(1, 3)), draw(st.sampled_from([1.0, 0.5, 0.875])))
     if kind == "scale":
         return ("scale", draw(PEAKS), draw(descriptions(rest=rest, last=last, **deeper)))
     if kind == "repeat":
@@ -232,7 +302,7 @@ def _words(draw, word, concrete, rest, last, shortest):
     if rest and draw(st.booleans()):
         over = None
     curve = draw(CURVES)
-    zero = st.nothing() if curve == "geometric" else st.just(0.0)
+    zero = st.nothing() if "geometric" in (curve, curve[1]) else st.just(0.0)
     end = LEVELS | zero if last else LEVELS
     match word:
         case "warmup":
@@ -246,6 +316,15 @@ def _words(draw, word, concrete, rest, last, shortest):
         case "rsqrt":
             timescale = draw(st.integers(1, 1000) | (st.nothing() if concrete else UNITS))
             return ("rsqrt", timescale, over)
+        case "inverse_time":
+            return (
+                "inverse_time",
+                over,
+                draw(st.floats(2**-10, 1.0, width=32)),
+                draw(st.sampled_from([0.5, 1.0, 2.0])),
+            )
+        case "off":
+            return ("off", over)
         case "table":
             values = draw(st.lists(GAINS | st.just(0.0), min_size=1, max_size=6))
             return ("table", (*values[:-1], draw(GAINS)) if not last else tuple(values))
@@ -280,7 +359,7 @@ def _joints(description, begin, k):
     yield begin
     yield begin + length(description, k)
     match description:
-        case ("then", *parts):
+        case (("then" | "join"), *parts):
             for part in parts:
                 yield from _joints(part, begin, k)
                 begin += length(part, k)
@@ -289,8 +368,14 @@ def _joints(description, begin, k):
         case (("*" | "+" | "minimum" | "maximum"), left, right):
             yield from _joints(left, begin, k)
             yield from _joints(right, begin, k)
+        case ("shift", inner, by):
+            yield from (max(joint, begin) for joint in _joints(inner, begin - by * k, k))
         case ("repeat", inner, times, stretch, _):
             for i in range(times):
+                yield from _joints(inner, begin, k * stretch**i)
+                begin += length(inner, k * stretch**i)
+        case ("cycles", inner, _, stretch, _):
+            for i in range(8):  # enough of them
                 yield from _joints(inner, begin, k * stretch**i)
                 begin += length(inner, k * stretch**i)
 
@@ -317,6 +402,10 @@ def bound(description):
             return max(values)
         case ("then", *parts):
             return max(accumulate(map(bound, parts), mul))  # a later part may only lower the level
+        case ("join", *parts):
+            return max(map(bound, parts))
+        case ("shift", inner, _) | ("cycles", inner, _, _, _):
+            return bound(inner)
         case ("scale", factor, inner):
             return factor * bound(inner)
         case ("*", left, right):

@@ -114,7 +114,7 @@ REFUSED = {
     "warmup(10, 0.5)": "'warmup(10, 0.5)': too many positional arguments",
     "decay(10, ot=0.1)": "got an unexpected keyword argument 'ot'",
     "ramp(10)": "missing a required",
-    "repeat(decay(2))": "missing a required argument: 'times'",
+    "repeat()": "missing a required argument: 'schedule'",
     "warmup(10) - decay(5)": "schedules are joined with >>, and combined with * and +",
     "warmup(10) / 2": "schedules are joined with >>, and combined with * and +",
     "warmup(10) ** 2": "schedules are joined with >>",

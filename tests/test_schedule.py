@@ -65,10 +65,33 @@ def test_lengths_add_up(a, b):
 @given(descriptions(concrete=True, last=False), descriptions(concrete=True))
 def test_then_keeps_its_defining_equation_at_every_step(first, second):
     a, b = strategies.build(first), strategies.build(second)
-    steps = np.array(strategies.telling_steps(("then", first, second)))
+    steps = np.maximum(strategies.telling_steps(("then", first, second)), 0)
     expected = np.where(steps < a.length, a(steps), a(a.length) * b(steps - a.length))
     # a(|a|) and b(t) are rounded apart and multiplied: three roundings of 6e-8. Products under 1e-37 may be subnormal.
     np.testing.assert_allclose((a >> b)(steps), expected, rtol=2e-7, atol=1e-37)
+
+
+@given(concrete_schedules(), concrete_schedules(), concrete_schedules())
+def test_joining_is_associative(a, b, c):
+    assert lr.join(lr.join(a, b), c) == lr.join(a, lr.join(b, c)) == lr.join(a, b, c)
+
+
+@given(*3 * [strategies.SIMPLE_CURVES.map(strategies.build_curve)])
+def test_composing_curves_is_associative(f, g, h):
+    assert repr(f @ (g @ h)) == repr((f @ g) @ h)
+
+
+@given(concrete_schedules(), st.integers(0, 50), st.integers(0, 50))
+def test_shifts_add_up(s, by, more):
+    steps = np.arange(200)
+    assert np.array_equal(lr.shift(lr.shift(s, by), more)(steps), s(steps + by + more))
+    assert np.array_equal(lr.shift(s, -by)(steps), s(steps - by))
+
+
+@given(concrete_schedules(last=False, shortest=1), st.integers(1, 5), st.integers(1, 3))
+def test_cycles_without_a_number_are_those_with_one(s, times, stretch):
+    steps = np.arange(lr.repeat(s, times, stretch=stretch).length)
+    assert np.array_equal(lr.repeat(s, stretch=stretch)(steps), lr.repeat(s, times, stretch=stretch)(steps))
 
 
 @given(schedules())

@@ -1,24 +1,20 @@
-"""Schedules made from schedules: a factor, one after another, step by step, and in cycles."""
+"""Schedules made from schedules: a factor, one after another, and step by step."""
 
-import math
 import operator
-from dataclasses import KW_ONLY
+from collections.abc import Iterable
 from fractions import Fraction
 from functools import reduce
 from itertools import accumulate, pairwise
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from lrlab.node import structural
 from lrlab.refusal import Refused
 from lrlab.schedule.core import ATOM, PRODUCT, SEQUENCE, SUM, Schedule
 from lrlab.schedule.number import number
-from lrlab.schedule.part import Stable
-from lrlab.schedule.time import whole
-from lrlab.schedule.write import call, written
+from lrlab.schedule.time import longest, whole
+from lrlab.schedule.write import written
 
 
 class Scale(Schedule):
@@ -45,7 +41,7 @@ class Scale(Schedule):
     def _written(self):
         if self.shape == Then(()):
             return written(self.peak), ATOM  # a number among schedules: warmup(10) + 1e-5
-        first, *rest = _flat(self.shape)  # 2 * a >> b reads back as 2 * (a >> b): they are equal
+        first, *rest = Then._flat(self.shape)  # 2 * a >> b reads back as 2 * (a >> b): they are equal
         text = " >> ".join([f"{written(self.peak)} * {first._enclosed(ATOM)}", *(part._enclosed(SUM) for part in rest)])
         return text, SEQUENCE if rest else PRODUCT
 
@@ -56,19 +52,10 @@ class Scale(Schedule):
         return self.shape._claims()
 
 
-class Then(Schedule):
-    """Schedules one after another, each from the level where the one before ended."""
+class Sequence(Schedule):
+    """Schedules one after another."""
 
     parts: tuple[Schedule, ...]
-
-    def _at(self, t, k, xp):
-        level = xp.where(t >= 0, 1.0, 1.0)
-        for i, part in enumerate(self.parts):
-            level = level * xp.where(t >= 0, part._at(xp.maximum(t, 0), k, xp), 1.0)
-            if i + 1 < len(self.parts):
-                steps = part._length(k)
-                t = xp.where(t >= steps, t - steps, -1)  # -1: the next part has not begun
-        return level
 
     def _length(self, k):
         return sum(part._length(k) for part in self.parts)
@@ -87,13 +74,39 @@ class Then(Schedule):
             )
         ends = accumulate(rest if length is None else length for length in lengths)
         edges = pairwise([0, *map(whole, ends)])  # rounding edges, not lengths: nothing is lost on the way
-        fitted = [part._fit(horizon, end - begin) for part, (begin, end) in zip(self.parts, edges, strict=True)]
-        return Then(tuple(flat for part in fitted for flat in _flat(part)))
+        return self._of([part._fit(horizon, end - begin) for part, (begin, end) in zip(self.parts, edges, strict=True)])
 
     def _marks(self, begin, k):
         for part in self.parts:
             yield from part._marks(begin, k)
             begin += part._length(k)
+
+    def _claims(self):
+        return next((claim for part in self.parts if (claim := part._claims())), None)
+
+    @classmethod
+    def _of(cls, parts: Iterable[Schedule]) -> "Schedule":
+        """A sequence of parts, of which those that are such sequences themselves are taken apart."""
+        return cls(tuple(flat for part in parts for flat in cls._flat(part)))
+
+    @classmethod
+    def _flat(cls, part: Schedule) -> tuple[Schedule, ...]:
+        return part.parts if isinstance(part, cls) else (part,)
+
+
+class Then(Sequence):
+    """Each from the level where the one before ended."""
+
+    parts: tuple[Schedule, ...]
+
+    def _at(self, t, k, xp):
+        level = xp.where(t >= 0, 1.0, 1.0)
+        for i, part in enumerate(self.parts):
+            level = level * xp.where(t >= 0, part._at(xp.maximum(t, 0), k, xp), 1.0)
+            if i + 1 < len(self.parts):
+                steps = part._length(k)
+                t = xp.where(t >= steps, t - steps, -1)  # -1: the next part has not begun
+        return level
 
     def _written(self):
         return " >> ".join(part._enclosed(SUM) for part in self.parts), SEQUENCE
@@ -101,8 +114,33 @@ class Then(Schedule):
     def _ends_at_zero(self):
         return bool(self.parts) and self.parts[-1]._ends_at_zero()
 
-    def _claims(self):
-        return next((claim for part in self.parts if (claim := part._claims())), None)
+    @classmethod
+    def _flat(cls, part):
+        if isinstance(part, Scale) and isinstance(part.shape, cls):  # a >> k * (b >> c) == a >> k * b >> c
+            first, *rest = part.shape.parts
+            return (Scale(part.peak, first), *rest)
+        return super()._flat(part)
+
+
+class Join(Sequence):
+    """Each at its own level, whatever the one before ended with."""
+
+    parts: tuple[Schedule, ...]
+
+    def _at(self, t, k, xp):
+        first, *others = self.parts
+        value = first._at(t, k, xp)
+        for before, part in zip(self.parts, others):
+            steps = before._length(k)
+            t = xp.where(t >= steps, t - steps, -1)  # -1: this part has not begun
+            value = xp.where(t >= 0, part._at(xp.maximum(t, 0), k, xp), value)
+        return value
+
+    def _written(self):
+        return f"join({', '.join(map(repr, self.parts))})", ATOM
+
+    def _ends_at_zero(self):
+        return self.parts[-1]._ends_at_zero()
 
 
 _POINTWISE = {"*": PRODUCT, "+": SUM, "minimum": ATOM, "maximum": ATOM}
@@ -119,8 +157,7 @@ class Pointwise(Schedule):
         return reduce(operation, (part._at(t, k, xp) for part in self.parts))
 
     def _length(self, k):
-        lengths = [part._length(k) for part in self.parts]
-        return reduce(jnp.maximum, lengths) if any(isinstance(n, jax.Array) for n in lengths) else max(lengths)
+        return longest(*(part._length(k) for part in self.parts))
 
     def _exact(self, horizon):
         lengths = [part._exact(horizon) for part in self.parts]
@@ -155,73 +192,6 @@ class Pointwise(Schedule):
         return next((claim for part in self.parts if (claim := part._claims())), None)
 
 
-class Repeat(Schedule):
-    """`times` cycles of a schedule; cycle i lasts stretch**i as long and is shrink**i as high (SGDR, section 3)."""
-
-    schedule: Schedule
-    times: int = structural()
-    _: KW_ONLY
-    stretch: int = structural(1)
-    shrink: Any = 1.0
-
-    def _at(self, t, k, xp):
-        cycle, start, stretch = self._cycle(t, self.schedule._length(k), xp)
-        # the logarithm of a known number is taken in float64: in float32, 0.9999 alone is rounded, and then to a power
-        known = isinstance(self.shrink, float)
-        height = xp.exp(cycle * math.log(self.shrink)) if known else self.shrink**cycle
-        return height * self.schedule._at(t - start, k * stretch, xp)
-
-    def _cycle(self, t, steps, xp):
-        """Which cycle step t lies in, where that began, and how far time is stretched there."""
-        if self.stretch == 1:
-            cycle = xp.minimum(t // xp.maximum(steps, 1), self.times - 1)
-            return cycle, cycle * steps, 1
-        cycle, start, stretch = 0, 0, 1
-        for i in range(1, self.times):
-            length = self.stretch ** (i - 1)
-            begun = t - start >= steps * length
-            later = begun if i == 1 else begun & (cycle == i - 1)
-            cycle = xp.where(later, i, cycle)
-            start = xp.where(later, start + steps * length, start)
-            stretch = xp.where(later, length * self.stretch, stretch)
-        return cycle, start, stretch
-
-    @property
-    def _cycles(self) -> int:
-        """The length of all cycles in units of the first."""
-        return self.times if self.stretch == 1 else (self.stretch**self.times - 1) // (self.stretch - 1)
-
-    def _length(self, k):
-        return self.schedule._length(k) * self._cycles
-
-    def _exact(self, horizon):
-        exact = self.schedule._exact(horizon)
-        return None if exact is None else Fraction(whole(exact) * self._cycles)
-
-    def _fit(self, horizon, steps):
-        if steps < self._cycles and self._claims():
-            raise Refused(
-                f"{self} has no room: {steps} steps cannot hold its cycles; ask for fewer times or more steps"
-            )
-        each, rest = divmod(steps, self._cycles)
-        cycles = self.replace(schedule=self.schedule._fit(horizon, each))
-        return cycles if not rest or self._ends_at_zero() else then(cycles, Stable(rest))  # the end stays the end
-
-    def _marks(self, begin, k):
-        for i in range(self.times):
-            yield from self.schedule._marks(begin, k * self.stretch**i)
-            begin += self.schedule._length(k * self.stretch**i)
-
-    def _written(self):
-        return call("repeat", self), ATOM
-
-    def _ends_at_zero(self):
-        return self.schedule._ends_at_zero()
-
-    def _claims(self):
-        return repr(self) if self.schedule._claims() else None
-
-
 def then(first: Schedule, second: Schedule) -> Schedule:
     """`first >> second`, flattened, with a factor in front of it all."""
     if not isinstance(second, Schedule):
@@ -230,24 +200,20 @@ def then(first: Schedule, second: Schedule) -> Schedule:
         return Scale(first.peak, then(first.shape, second))
     if first._ends_at_zero():
         raise Refused(
-            f"{first} ends at zero, so {second} after it would stay at zero; let it end higher, decay(to=0.1), or "
-            f"begin again with repeat(...)"
+            f"{first} ends at zero, so {second} after it would stay at zero; let it end higher, decay(to=0.1), begin "
+            f"again with repeat(...), or give each its own level with join(..., ...)"
         )
-    if first._claims() and second._claims():
+    one_rest(first, second)
+    return Then._of((first, second))
+
+
+def one_rest(*schedules: Schedule) -> None:
+    """Refuse schedules of which two take the rest of the run."""
+    claims = [claim for schedule in schedules if (claim := schedule._claims())]
+    if len(claims) > 1:
         raise Refused(
-            f"{first._claims()} and {second._claims()} both claim the rest of the run; "
-            f"give one of them a duration, such as '20%'"
+            f"{claims[0]} and {claims[1]} both claim the rest of the run; give one of them a duration, such as '20%'"
         )
-    return Then((*_flat(first), *_flat(second)))
-
-
-def _flat(schedule: Schedule) -> tuple[Schedule, ...]:
-    if isinstance(schedule, Then):
-        return schedule.parts
-    if isinstance(schedule, Scale) and isinstance(schedule.shape, Then):
-        first, *rest = schedule.shape.parts
-        return (Scale(schedule.peak, first), *rest)
-    return (schedule,)
 
 
 def multiply(left: Any, right: Any) -> Schedule:

@@ -15,12 +15,23 @@ from lrlab.schedule import curve, words
 from lrlab.schedule.core import Schedule
 
 CURVES = {name: getattr(curve, name) for name in ("linear", "cosine", "sqrt", "geometric")}
-WORDS = {
-    **{name: getattr(words, name) for name in ("warmup", "stable", "decay", "ramp", "rsqrt", "repeat", "table")},
-    "minimum": words.minimum,
-    "maximum": words.maximum,
-    "power": curve.power,
-}
+_WORDS = [
+    "warmup",
+    "stable",
+    "decay",
+    "ramp",
+    "rsqrt",
+    "inverse_time",
+    "off",
+    "join",
+    "repeat",
+    "shift",
+    "table",
+    "minimum",
+    "maximum",
+]
+_CURVES = ["power", "polynomial", "exponential", "rex", "tanh", "logarithmic", "span"]
+WORDS = {name: getattr(words if name in _WORDS else curve, name) for name in (*_WORDS, *_CURVES)}
 _OPERATORS = {ast.Mult: operator.mul, ast.Add: operator.add, ast.RShift: operator.rshift}
 _ARITHMETIC = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Div: operator.truediv, ast.Sub: operator.sub}
 _LONGEST = 10_000_000  # characters; a table of a million values fits
@@ -135,7 +146,9 @@ class _Reader:
 
 
 def _combined(left: Any, right: Any, node: ast.BinOp) -> Any:
-    """Schedules joined and combined as in Python; numbers by arithmetic."""
+    """Schedules joined and combined and curves composed as in Python; numbers by arithmetic."""
+    if isinstance(left, curve.Curve) and isinstance(node.op, ast.MatMult):
+        return left @ right
     if isinstance(left, Schedule) or isinstance(right, Schedule):
         if type(node.op) not in _OPERATORS:
             raise Refused(f"'{_source(node)}': schedules are joined with >>, and combined with * and +")

@@ -11,12 +11,14 @@ from lrlab.refusal import Refused
 _FLOAT32 = np.finfo(np.float32)
 
 
-def number(value: Any, refusal: str, *, positive: bool = False, most: float = float(_FLOAT32.max)) -> Any:
+def number(
+    value: Any, refusal: str, *, positive: bool = False, least: float = 0.0, most: float = float(_FLOAT32.max)
+) -> Any:
     """`value` as a float, or as an array of floats where it holds several.
 
     Args:
         value: a number, an array or list of numbers, or a tracer.
-        refusal: the sentence to refuse with if it is anything else, negative, not finite or above `most`.
+        refusal: the sentence to refuse with if it is anything else, not finite, below `least` or above `most`.
         positive: whether zero, and what float32 rounds to it, is refused too.
     """
     if isinstance(value, Tracer):
@@ -27,7 +29,7 @@ def number(value: Any, refusal: str, *, positive: bool = False, most: float = fl
         checked = checked.astype(np.float64) if numeric and checked.dtype.kind != "f" else checked
     except (ValueError, TypeError, OverflowError):
         raise Refused(refusal) from None
-    least = float(_FLOAT32.tiny) if positive else 0.0
+    least = float(_FLOAT32.tiny) if positive else least
     if not numeric or not checked.size or not np.all((checked >= least) & (checked <= most)):
         raise Refused(refusal)
     if isinstance(value, jax.Array):

@@ -126,6 +126,38 @@ class Rsqrt(Part):
         return f"rsqrt({written(self.timescale)}{rest})", ATOM
 
 
+class InverseTime(Part):
+    """(1 + rate t)**-power, begun at its level."""
+
+    over: Duration = None
+    rate: Any = None
+    _: KW_ONLY
+    power: Any = 1.0
+
+    def _at(self, t, k, xp):
+        t = t if self.over is None else xp.minimum(t, self._length(k))
+        return xp.exp(-self.power * xp.log1p(self.rate * (t / k)))
+
+    def _written(self):
+        rest = "" if self.over is None else f", {written(self.over)}"
+        power = "" if written(self.power) == "1" else f", power={written(self.power)}"
+        return f"inverse_time({written(self.rate)}{rest}{power})", ATOM
+
+    @property
+    def _word(self):
+        return "inverse_time"
+
+
+class Off(Part):
+    """Zero."""
+
+    def _at(self, t, k, xp):
+        return xp.where(t >= 0, 0.0, 0.0)
+
+    def _ends_at_zero(self):
+        return True
+
+
 class Table(Schedule):
     """One value per step, [steps]; holds the last."""
 

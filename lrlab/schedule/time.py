@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from typing import Any
 
 import jax
@@ -42,6 +43,13 @@ def duration(over: Any, where: str) -> Any:
 def whole(exact: Fraction) -> int:
     """The nearest whole step, halves upwards."""
     return int(exact + Fraction(1, 2))
+
+
+def longest(*lengths: Any) -> Any:
+    """The longest of some lengths in steps, which may be arrays."""
+    if any(isinstance(length, jax.Array) for length in lengths):
+        return reduce(jax.numpy.maximum, lengths)
+    return reduce(np.maximum, lengths) if any(isinstance(length, np.ndarray) for length in lengths) else max(lengths)
 
 
 @dataclass(frozen=True)

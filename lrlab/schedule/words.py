@@ -6,11 +6,12 @@ import numpy as np
 from jax.core import Tracer
 
 from lrlab.refusal import Refused
-from lrlab.schedule.combine import Repeat, pointwise
+from lrlab.schedule.clock import Repeat, Shift
+from lrlab.schedule.combine import Join, one_rest, pointwise
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import Curve, Geometric, linear
+from lrlab.schedule.curve import Curve, linear
 from lrlab.schedule.number import number
-from lrlab.schedule.part import Decay, Ramp, Rsqrt, Stable, Table, Warmup
+from lrlab.schedule.part import Decay, InverseTime, Off, Ramp, Rsqrt, Stable, Table, Warmup
 from lrlab.schedule.time import LAST_STEP, Duration, duration
 from lrlab.schedule.write import written
 
@@ -80,39 +81,121 @@ def rsqrt(timescale: Duration, over: Duration = None) -> Schedule:
     return Rsqrt(duration(over, "rsqrt"), timescale)
 
 
-def repeat(schedule: Schedule, times: int, *, stretch: int = 1, shrink: float = 1.0) -> Schedule:
-    """`times` cycles of a schedule, each from the same level: warm restarts (SGDR, Loshchilov & Hutter 2016).
+def inverse_time(rate: float, over: Duration = None, *, power: float = 1.0) -> Schedule:
+    """Inverse time decay, (1 + rate t)**-power: Robbins & Monro's 1/t where power is 1 (Bottou 2012, section 5.2).
 
     Args:
-        schedule: one cycle. If it takes the rest of the run, the cycles share it and whole steps that are left over
-            hold the last value.
-        times: how many cycles.
+        rate: how fast it falls, per step; after 1/rate steps it has fallen by 2**power.
+        over: how long (by default the rest of the run).
+        power: the exponent.
+
+    >>> print(inverse_time(0.01)(np.array([0, 100, 300])))
+    [1.   0.5  0.25]
+    """
+    rate = number(
+        rate, f"inverse_time({written(rate)}): the rate is a positive number per step, such as 1e-3", positive=True
+    )
+    sentence = f"inverse_time(power={written(power)}): the exponent is positive, such as 0.5"
+    return InverseTime(duration(over, "inverse_time"), rate, power=number(power, sentence, positive=True))
+
+
+def off(over: Duration = None) -> Schedule:
+    """Zero, for `over` (by default for the rest of the run); what follows it is joined: `join(off(100), warmup(10))`."""
+    return Off(duration(over, "off"))
+
+
+def join(*schedules: Schedule) -> Schedule:
+    """Schedules one after another, each at its own level: where `a >> b` multiplies b by the level at which a ended,
+    `join(a, b)` jumps to b, as Optax's join_schedules does.
+
+    >>> join(decay(2), 0.5 * stable(2))(np.arange(5)).tolist()
+    [1.0, 0.5, 0.5, 0.5, 0.5]
+    """
+    if not schedules:
+        raise Refused("join() joins nothing; write join(first, second)")
+    for schedule in schedules:
+        if not isinstance(schedule, Schedule):
+            raise Refused(
+                f"join(..., {written(schedule)}): what is joined must be schedules; to hold a rate write 0.1 * stable(100)"
+            )
+    one_rest(*schedules)
+    return schedules[0] if len(schedules) == 1 else Join._of(schedules)
+
+
+def repeat(
+    schedule: Schedule,
+    times: int | None = None,
+    *,
+    over: Duration = None,
+    stretch: int = 1,
+    shrink: float = 1.0,
+) -> Schedule:
+    """Cycles of a schedule, each from the same level: warm restarts (SGDR, Loshchilov & Hutter 2016).
+
+    Args:
+        schedule: one cycle. If it takes the rest of the run, the `times` cycles share it and whole steps that are left
+            over hold the last value.
+        times: how many cycles. Without it they go on for `over` and the last one is cut.
+        over: how long the cycles go on, where `times` does not say it (by default the rest of the run).
         stretch: each cycle lasts this many times as long as the one before (T_mult), a whole number.
         shrink: each cycle is this many times as high as the one before.
 
     >>> repeat(decay(2), 2, stretch=2)(np.arange(7)).tolist()
     [1.0, 0.5, 1.0, 0.75, 0.5, 0.25, 0.0]
+    >>> repeat(stable(2), shrink=0.5)(np.arange(7)).tolist()  # a staircase
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25, 0.125]
     """
     if not isinstance(schedule, Schedule):
         raise Refused(f"repeat({schedule!r}, ...): what is repeated must be a schedule, such as decay('10ep')")
     for name, value in (("times", times), ("stretch", stretch)):
+        if name == "times" and value is None:
+            continue
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
             raise Refused(f"repeat({name}={value!r}): {name} is a whole number from 1 on")
     if (
-        times > LAST_STEP
-        or stretch > LAST_STEP
-        or stretch > 1
-        and (times > 31 or int(stretch) ** int(times) > LAST_STEP)
+        stretch > LAST_STEP
+        or times is not None
+        and (times > LAST_STEP or stretch > 1 and (times > 31 or int(stretch) ** int(times) > LAST_STEP))
     ):
         raise Refused(
             f"repeat(times={times}, stretch={stretch}) lasts longer than 2**31 - 1 steps; ask for fewer times"
         )
     sentence = f"repeat(shrink={written(shrink)}): each cycle is a positive share of the one before, such as 0.5"
     shrink = number(shrink, sentence, positive=True)
+    if times is None:
+        return _endless(schedule, over, int(stretch), shrink)
+    if over is not None:
+        raise Refused(f"repeat({times}, over={written(over)}) says twice how long it goes on; leave one of them out")
     if not isinstance(shrink, Tracer):
         with np.errstate(over="ignore"):  # the highest cycle must be a number too
             number(np.power(shrink, times - 1.0), sentence)
     return Repeat(schedule, int(times), stretch=int(stretch), shrink=shrink)
+
+
+def _endless(schedule: Schedule, over: Duration, stretch: int, shrink: Any) -> Schedule:
+    if schedule._claims():
+        raise Refused(
+            f"{schedule} in repeat(...) takes the rest of the run, and there is no number of cycles to share it; write "
+            f"repeat(..., times), or give the cycle a duration"
+        )
+    sentence = f"repeat(shrink={written(shrink)}) without times grows beyond every number; write repeat(..., times)"
+    number(shrink, sentence, most=1.0)
+    return Repeat(schedule, None, over=duration(over, "repeat"), stretch=stretch, shrink=shrink)
+
+
+def shift(schedule: Schedule, by: int) -> Schedule:
+    """A schedule whose clock is `by` steps ahead, or behind where `by` is negative: shift(s, by)(t) = s(t + by).
+
+    >>> shift(warmup(4), 1)(np.arange(4)).tolist()
+    [0.25, 0.5, 0.75, 1.0]
+    >>> shift(warmup(4), -1)(np.arange(4)).tolist()
+    [0.0, 0.0, 0.25, 0.5]
+    """
+    if not isinstance(schedule, Schedule):
+        raise Refused(f"shift({written(schedule)}, ...): what is shifted must be a schedule, such as warmup(100)")
+    if not isinstance(by, int | np.integer) or isinstance(by, bool) or abs(by) > LAST_STEP:
+        raise Refused(f"shift(..., {written(by)}): the clock is shifted by whole steps, such as 1 or -100")
+    return Shift(schedule, int(by))
 
 
 def table(values: Any, steps: int | None = None) -> Schedule:
@@ -174,7 +257,7 @@ def _curve(curve: Any, word: str, a: Any, b: Any) -> Curve:
         raise Refused(
             f"{word}(curve={curve!r}): a curve is linear, cosine, sqrt, power(p) or geometric, without quotes"
         )
-    if isinstance(curve, Geometric):
+    if curve.of_positive_levels:
         for level in (a, b):
             number(
                 level,

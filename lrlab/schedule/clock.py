@@ -1,0 +1,145 @@
+"""Schedules whose clock is not the run's: started again in cycles, or shifted."""
+
+import math
+from dataclasses import KW_ONLY
+from fractions import Fraction
+from typing import Any
+
+from lrlab.node import structural
+from lrlab.refusal import Refused
+from lrlab.schedule.combine import then
+from lrlab.schedule.core import ATOM, Schedule
+from lrlab.schedule.part import Stable
+from lrlab.schedule.time import LAST_STEP, Duration, longest, whole
+from lrlab.schedule.write import call
+
+_MOST_STRETCHED = 31  # cycles that each last at least twice as long as the one before fill 2**31 steps
+_MOST_MARKED = 1000  # cycles with marks of their own; more are one mark
+
+
+class Repeat(Schedule):
+    """Cycles of a schedule, `times` of them or for `over`; cycle i is stretch**i as long and shrink**i as high (SGDR,
+    section 3)."""
+
+    schedule: Schedule
+    times: int | None = structural(None)
+    _: KW_ONLY
+    over: Duration = None
+    stretch: int = structural(1)
+    shrink: Any = 1.0
+
+    def _at(self, t, k, xp):
+        if self.times is None and self.over is not None:
+            t = xp.minimum(t, self._length(k))
+        cycle, start, stretch = self._cycle(t, self.schedule._length(k), xp)
+        # the logarithm of a known number is taken in float64: in float32, 0.9999 alone is rounded, and then to a power
+        known = isinstance(self.shrink, float)
+        height = xp.exp(cycle * math.log(self.shrink)) if known else self.shrink**cycle
+        return height * self.schedule._at(t - start, k * stretch, xp)
+
+    def _cycle(self, t, steps, xp):
+        """Which cycle step t lies in, where that began, and how far time is stretched there."""
+        if self.stretch == 1:
+            cycle = t // xp.maximum(steps, 1)
+            cycle = cycle if self.times is None else xp.minimum(cycle, self.times - 1)
+            return cycle, cycle * steps, 1
+        cycle, start, stretch = 0, 0, 1
+        for i in range(1, self.times or _MOST_STRETCHED):
+            length = self.stretch ** (i - 1)
+            if length * self.stretch > LAST_STEP or isinstance(steps, int) and steps * length > LAST_STEP:
+                break
+            begun = (t - start) // length >= steps  # not t - start >= steps * length, which may overflow
+            later = begun if i == 1 else begun & (cycle == i - 1)
+            cycle = xp.where(later, i, cycle)
+            start = xp.where(later, start + steps * length, start)
+            stretch = xp.where(later, length * self.stretch, stretch)
+        return cycle, start, stretch
+
+    def _cycles(self, times: int) -> int:
+        """The length of so many cycles in units of the first."""
+        return times if self.stretch == 1 else (self.stretch**times - 1) // (self.stretch - 1)
+
+    def _length(self, k):
+        if self.times is not None:
+            return self.schedule._length(k) * self._cycles(self.times)
+        if self.over is None or isinstance(self.over, str):
+            raise Refused(f"{self} has no end yet; write repeat(..., times) or schedule.resolve(Horizon(steps=...))")
+        return self.over * k
+
+    def _exact(self, horizon):
+        if self.times is None:
+            return None if self.over is None else horizon.exact(self.over)
+        exact = self.schedule._exact(horizon)
+        return None if exact is None else Fraction(whole(exact) * self._cycles(self.times))
+
+    def _fit(self, horizon, steps):
+        if self.times is None:
+            each = max(whole(self.schedule._exact(horizon) or Fraction(1)), 1)  # a cycle lasts at least a step
+            return self.replace(schedule=self.schedule._fit(horizon, each), over=steps)
+        cycles = self._cycles(self.times)
+        if steps < cycles and self._claims():
+            raise Refused(
+                f"{self} has no room: {steps} steps cannot hold its cycles; ask for fewer times or more steps"
+            )
+        each, rest = divmod(steps, cycles)
+        fitted = self.replace(schedule=self.schedule._fit(horizon, each))
+        return fitted if not rest or self._ends_at_zero() else then(fitted, Stable(rest))  # the end stays the end
+
+    def _marks(self, begin, k):
+        end, cycle = begin + self._length(k), 0
+        if self.schedule._length(k) * _MOST_MARKED < end - begin:
+            yield "repeat", begin, end
+            return
+        while begin < end:
+            stretched = k * self.stretch**cycle
+            for name, start, stop in self.schedule._marks(begin, stretched):
+                if start < end:
+                    yield name, start, min(stop, end)
+            begin, cycle = begin + self.schedule._length(stretched), cycle + 1
+
+    def _written(self):
+        return call("repeat", self), ATOM
+
+    def _ends_at_zero(self):
+        return self.times is not None and self.schedule._ends_at_zero()
+
+    def _claims(self):
+        return repr(self) if self.schedule._claims() or self.times is None and self.over is None else None
+
+
+class Shift(Schedule):
+    """A schedule whose clock is `by` steps ahead (behind, where it is negative)."""
+
+    schedule: Schedule
+    by: int = structural()
+
+    def _at(self, t, k, xp):
+        by = self.by * k
+        return self.schedule._at(xp.maximum(xp.minimum(t, LAST_STEP - abs(by)) + by, 0), k, xp)
+
+    def _length(self, k):
+        return longest(self.schedule._length(k) - self.by * k, 0)
+
+    def _exact(self, horizon):
+        exact = self.schedule._exact(horizon)
+        return None if exact is None else Fraction(max(whole(exact) - self.by, 0))
+
+    def _fit(self, horizon, steps):
+        exact = self.schedule._exact(horizon)
+        return self.replace(
+            schedule=self.schedule._fit(horizon, max(steps + self.by, 0) if exact is None else whole(exact))
+        )
+
+    def _marks(self, begin, k):
+        for name, start, end in self.schedule._marks(begin - self.by * k, k):
+            if end > begin:
+                yield name, max(start, begin), end
+
+    def _written(self):
+        return call("shift", self), ATOM
+
+    def _ends_at_zero(self):
+        return self.schedule._ends_at_zero()
+
+    def _claims(self):
+        return self.schedule._claims()
