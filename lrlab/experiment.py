@@ -11,9 +11,9 @@ from typing import Any, Literal, Self
 
 from lrlab.loop import Plan
 from lrlab.node import Node
-from lrlab.optim import OPTIMIZERS, Optimizer
+from lrlab.optim import WORDS, EarlyStopping, Feedback, Optimizer, Watcher
 from lrlab.refusal import Refused, unknown
-from lrlab.schedule import Horizon, Schedule, parse, table
+from lrlab.schedule import Horizon, Schedule, table
 from lrlab.schedule.notation import read
 from lrlab.task import Task
 from lrlab.train import Member
@@ -36,6 +36,8 @@ class Experiment:
         evaluate_every: updates between evaluations on held-out data.
         log_every: updates between rows of the record.
         chunk: updates per dispatch, at most.
+        feedback: what multiplies the schedule by a gain that follows a metric, or None.
+        stop: early stopping, or None.
     """
 
     task: Task
@@ -48,6 +50,8 @@ class Experiment:
     evaluate_every: int = 100
     log_every: int = 10
     chunk: int = 20
+    feedback: Feedback | None = None
+    stop: EarlyStopping | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate", "evaluate_every", "log_every", "chunk"):
@@ -87,7 +91,7 @@ class Experiment:
         The schedule goes in as a table of its values, so that one program serves every schedule of this length.
         """
         schedule = self.schedule if self.steps > _LONGEST_TABLE else table(self.schedule, self.steps)
-        return Member(schedule, self.optimizer, seed, self.clip)
+        return Member(schedule, self.optimizer, seed, self.clip, self.feedback, self.stop)
 
     def values(self) -> dict[str, Any]:
         """Every field as JSON: schedules and optimizers in the notation, the task by its fields."""
@@ -137,6 +141,9 @@ def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
     if isinstance(node, Optimizer):
         return node.replace(hyperparameters=_changed(node.hyperparameters, names, value, path))
     fields = _fields(node)
+    if node is None:
+        of = path.removesuffix("." + ".".join(names))
+        raise Refused(f"{path}={value}: {of} is none; set all of it first, such as {of}=...")
     if name not in fields:
         raise unknown("value", path, [*_paths(node, path.removesuffix(".".join(names)))])
     old, hint = fields[name]
@@ -144,10 +151,10 @@ def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
     if isinstance(node, dict):
         return {**node, name: new}
     changed = dataclasses.replace(node, **{name: new})
-    if not isinstance(node, Schedule):
+    if not isinstance(node, Schedule | Watcher):
         return changed
     try:
-        return parse(repr(changed))  # read again, so that it is checked
+        return read(repr(changed), WORDS)  # read again, so that it is checked
     except Refused as refused:
         raise Refused(f"{path}={value}: {refused}") from None
 
@@ -196,8 +203,8 @@ def _as(kind: Any, value: Any) -> Any:
         if value not in choices:
             raise unknown("choice", str(value), map(str, choices))
         return value
-    if isinstance(kind, type) and issubclass(kind, Schedule | Optimizer):
-        value = read(value, OPTIMIZERS) if isinstance(value, str) else value
+    if isinstance(kind, type) and issubclass(kind, Schedule | Optimizer | Watcher):
+        value = read(value, WORDS) if isinstance(value, str) else value
         if not isinstance(value, kind):
             raise TypeError
         return value
@@ -223,13 +230,15 @@ def _spoken(hint: Any) -> str:
     names |= {
         Schedule: "a schedule, such as 1e-3 * warmup(100) >> decay()",
         Optimizer: "an optimizer, such as adamw(b2=0.95)",
+        Feedback: "plateau or greedy, such as plateau(patience=3)",
+        EarlyStopping: "a rule, such as early_stopping(patience=5)",
     }
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     return " or ".join(names.get(option, "set field by field, with a longer path") for option in options)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Optimizer):
+    if isinstance(value, Optimizer | Watcher):
         return value.spelled()
     if isinstance(value, Schedule):
         return repr(value)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
+from lrlab.optim import observe
 from lrlab.parallel import Strategy, compiled
 from lrlab.record import Record
+from lrlab.refusal import unknown
 from lrlab.task import Data, Task
 from lrlab.train import Member, TrainState, begin, make_evaluate
 
@@ -28,6 +30,7 @@ class Outcome(NamedTuple):
 
     final: dict[str, float]  # held-out metrics after the last update, and train_loss over the last twentieth
     diverged: int | None  # the first update whose loss was not finite
+    stopped: int | None  # updates done when early stopping ended it
     state: TrainState
     wall_s: float
     steps_per_s: float  # after compilation
@@ -74,14 +77,16 @@ def run(
     record: Record,
     watch: Watcher = lambda step, loss, rate, per_s: None,
 ) -> Outcome:
-    """Train one member for `plan.steps` updates; stop at the first loss that is not finite, with its records kept.
+    """Train one member for `plan.steps` updates; its records are kept however it ends.
 
-    `data` holds the task's arrays, on the devices (`strategy.put`).
+    A loss that is not finite ends a run, and so does its early stopping, at an evaluation. `data` holds the task's
+    arrays, on the devices (`strategy.put`). Raises `Refused` if what the feedback watches is not measured.
     """
     begun = time.perf_counter()
     state, member = strategy.put(begin(task, member)), strategy.put(member)
     evaluate = _evaluator(task, data.held_out, min(_EVALUATE, data.held_out))
     notes = _Notes(plan, record, watch, names=jax.eval_shape(evaluate, state.params, data.valid))
+    _measured(member, notes.metrics)
     step = 0
     for length in plan.chunks():
         chunk = compiled(strategy, task, plan.batch, plan.accumulate, length)
@@ -90,10 +95,16 @@ def run(
         held_out = None
         if step % plan.evaluate_every == 0 or step == plan.steps:
             held_out = evaluate(state.params, data.valid)
+            if any(member.watchers):
+                state = state._replace(watched=_observe(member.watchers, state.watched, held_out))
         if not notes.take(step - length, metrics, held_out):
             break
+        # the only wait for the device
+        if held_out is not None and member.stop is not None and step < plan.steps and state.watched[1].stop:
+            notes.stop(step, member.stop.because(state.watched[1]))
+            break
     final = notes.finish()
-    return Outcome(final, notes.diverged, state, time.perf_counter() - begun, notes.steps_per_s)
+    return Outcome(final, notes.diverged, notes.stopped, state, time.perf_counter() - begun, notes.steps_per_s)
 
 
 class _Notes:
@@ -102,6 +113,8 @@ class _Notes:
     def __init__(self, plan: Plan, record: Record, watch: Watcher, names: Iterable[str]) -> None:
         self.plan, self.record, self.watch = plan, record, watch
         self.diverged: int | None = None
+        self.stopped: int | None = None
+        self._because: dict[str, str] = {}
         self._waiting: tuple[int, Any, Any] | None = None
         self._held_out = dict.fromkeys(names, float("nan"))
         self._losses: list[np.ndarray] = []
@@ -112,18 +125,26 @@ class _Notes:
         waiting, self._waiting = self._waiting, (first, metrics, held_out)
         return waiting is None or self._write(*waiting)
 
+    def stop(self, step: int, because: str) -> None:
+        """Early stopping ends the run after `step` updates."""
+        self.stopped, self._because = step, {"because": because}
+
     def finish(self) -> dict[str, float]:
         """Note the last chunk and how the run ended; the final metrics."""
         if self.diverged is None and self._waiting is not None:
             self._write(*self._waiting)
         losses = np.concatenate(self._losses)
         final = {**self._held_out, "train_loss": float(np.mean(losses[-max(1, self.plan.steps // 20) :]))}
+        end = "finished" if self.stopped is None else "stopped"
         if self.diverged is not None:
-            final = dict.fromkeys(final, float("nan"))
-        self.record.write(
-            [{"step": len(losses), "end": "finished" if self.diverged is None else "diverged", "final": final}]
-        )
+            final, end, self.stopped, self._because = dict.fromkeys(final, float("nan")), "diverged", None, {}
+        self.record.write([{"step": len(losses), "end": end, **self._because, "final": final}])
         return final
+
+    @property
+    def metrics(self) -> list[str]:
+        """The names of what is measured."""
+        return [*self._held_out, "train_loss"]
 
     @property
     def steps_per_s(self) -> float:
@@ -139,7 +160,8 @@ class _Notes:
         rows = [
             {"step": first + i, **{name: float(values[i]) for name, values in metrics.items()}}
             for i in range(count)
-            if (first + i) % self.plan.log_every == 0 or first + i in (self.plan.steps - 1, self.diverged)
+            if (first + i) % self.plan.log_every == 0
+            or first + i in (self.plan.steps - 1, self.diverged, (self.stopped or 0) - 1)
         ]
         if held_out is not None and self.diverged is None:
             self._held_out = {name: float(value) for name, value in held_out.items()}
@@ -154,6 +176,15 @@ class _Notes:
             self.steps_per_s,
         )
         return self.diverged is None
+
+
+def _measured(member: Member, metrics: list[str]) -> None:
+    for watcher in member.watchers:
+        if watcher is not None and watcher.metric not in metrics:
+            raise unknown(f"metric for {watcher.word}", watcher.metric, metrics)
+
+
+_observe = jax.jit(observe)
 
 
 @cache

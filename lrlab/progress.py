@@ -46,6 +46,8 @@ class Progress(Watcher):
             told = f"diverged at step {end['step'] - 1}: the loss is not finite; its records are kept"
         else:
             told = "  ".join(f"{name} {value:.4f}" for name, value in end["final"].items())
+        if end["end"] == "stopped":
+            told += f"  stopped after {end['step']} updates: {end['because']}"
         self.console.print(
             f"[{self.done}/{self.study.total}] {arm}, seed {seed}: {told}",
             highlight=False,

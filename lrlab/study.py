@@ -30,6 +30,7 @@ class Runs:
     seeds: list[int]
     final: dict[str, list[float]]  # metric -> value after the last update; nan where the run diverged
     diverged: list[int | None]  # the update at which the loss stopped being finite
+    stopped: list[int | None]  # updates done when early stopping ended the run
 
 
 @dataclass(frozen=True)
@@ -206,6 +207,7 @@ def _read(folder: Path, experiment: Experiment, seeds: int) -> Runs:
             for name in metrics
         },
         [end["step"] - 1 if end["end"] == "diverged" else None for end in ends],
+        [end["step"] if end["end"] == "stopped" else None for end in ends],
     )
 
 

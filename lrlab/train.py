@@ -9,7 +9,7 @@ import optax
 from jax import lax
 
 from lrlab.node import Node
-from lrlab.optim import Optimizer, values_used
+from lrlab.optim import EarlyStopping, Feedback, Optimizer, Watcher, observe, values_used
 from lrlab.schedule import Schedule
 from lrlab.task import Params, Task
 
@@ -22,6 +22,7 @@ class TrainState(NamedTuple):
     step: jax.Array  # int32: updates done
     params: Params  # float32
     opt_state: Any
+    watched: tuple[Any, ...]  # states of the member's watchers: its feedback, its early stopping
 
 
 class Member(Node):
@@ -31,17 +32,26 @@ class Member(Node):
     optimizer: Optimizer
     seed: Any = 0
     clip: Any = None  # bound on the gradient's global norm: a number, a schedule, or None
+    feedback: Feedback | None = None  # what multiplies the schedule by a gain
+    stop: EarlyStopping | None = None
 
-    def transformation(self) -> optax.GradientTransformationExtraArgs:
-        return self.optimizer.build(self.schedule)
+    @property
+    def watchers(self) -> tuple[Watcher | None, ...]:
+        """What is told the metrics."""
+        return self.feedback, self.stop
+
+    def transformation(self, watched: tuple[Any, ...]) -> optax.GradientTransformationExtraArgs:
+        """The optimizer at the rate that the schedule and the feedback, in its state, say."""
+        return self.optimizer.build(self.schedule if self.feedback is None else watched[0].gain * self.schedule)
 
 
 def begin(task: Task, member: Member) -> TrainState:
     """The state before the first update, on the host's default device."""
     params = task.init(member.seed)
     # jitted: several optax optimizers return their parameters' own buffers, which could not be donated twice
-    opt_state = jax.jit(lambda member, params: member.transformation().init(params))(member, params)
-    return TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.array, params), opt_state)
+    watched = tuple(None if watcher is None else watcher.init() for watcher in member.watchers)
+    opt_state = jax.jit(lambda member, params: member.transformation(watched).init(params))(member, params)
+    return TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.array, params), opt_state, watched)
 
 
 def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = None) -> Callable[..., Any]:
@@ -70,14 +80,15 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
         loss, gradient = jax.tree.map(lambda x: x / batch, (loss, gradient))
         norm = optax.tree.norm(gradient)
         bound = member.clip(state.step) if isinstance(member.clip, Schedule) else member.clip
-        updates, opt_state = member.transformation().update(
-            _clipped(gradient, norm, bound), state.opt_state, state.params
+        watched = observe(member.watchers, state.watched, {"train_loss": loss})
+        updates, opt_state = member.transformation(watched).update(
+            _clipped(gradient, norm, bound), state.opt_state, state.params, value=loss
         )
         params = optax.apply_updates(state.params, updates)
         metrics = {"loss": loss, "grad_norm": norm, **_used(member, opt_state)}
         if isinstance(member.clip, Schedule):
             metrics["clip"] = bound
-        return TrainState(state.step + 1, params, opt_state), metrics  # type: ignore[arg-type]
+        return TrainState(state.step + 1, params, opt_state, watched), metrics  # type: ignore[arg-type]
 
     return step
 
