@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-import lrlab as lr
 from lrlab.cli import main
-from lrlab.report import sparkline
 
 EXPERIMENT = '''"""A claim in a sentence.
 
@@ -190,7 +188,3 @@ def test_an_out_folder_that_holds_another_experiment_is_refused(module, capsys):
     assert main(["run", module, *short]) == 0
     assert main(["run", module, *short, "--set", "steps=10"]) == 2
     assert "out holds another experiment (claim, preset cpu," in capsys.readouterr().err
-
-
-def test_a_sparkline_shows_the_shape():
-    assert sparkline((lr.warmup(4) >> lr.decay(4))(range(8)), width=8) == " ▂▄▆█▆▄▂"

@@ -1,6 +1,7 @@
 """The command line: `lrlab list`, `show`, `run` and `report`, each command a module with the options it takes."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from lrlab.refusal import Failed, Refused
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 2 the request was wrong, 3 the run failed. Errors are one sentence on standard error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a stream of ASCII shows ? where · was meant, and no traceback
     try:
         options = _parser().parse_args(arguments)
         return options.command(options)

@@ -54,5 +54,9 @@ def print_json(value: Any) -> int:
     """One JSON document on standard output; exit code 0."""
     from lrlab.record import finite
 
-    print(json.dumps(finite(value)))
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        text = json.dumps(finite(value))
+    print(text)
     return 0

@@ -10,6 +10,9 @@ from lrlab.cli import option
 from lrlab.refusal import Refused, unknown
 
 _STEPS = 1000
+_MOST_VALUES = 2**20  # steps whose every value --json holds; longer runs are thinned
+_THINNED = 5000
+_MOST_LISTED = 40  # parts; --json has them all
 
 
 def add(commands: Any) -> None:
@@ -26,11 +29,16 @@ def add(commands: Any) -> None:
     show.add_argument("--sequence", type=int, help="tokens per example, for durations in tok")
     show.add_argument("--epoch", type=int, help="examples per epoch, for durations in ep")
     show.add_argument("--plot", type=Path, metavar="FILE", help="draw into FILE (.png, .svg or .pdf)")
+    show.add_argument("--log", action="store_true", help="a log axis of rates, for the plot in the terminal")
     option.experiment(show)
     option.json_document(show)
 
 
 def _show(options: argparse.Namespace) -> int:
+    if options.plot is not None:
+        from lrlab.report import check_suffix
+
+        check_suffix(options.plot)
     names = {entry.name for entry in catalogue.entries()}
     if len(options.what) == 1 and (options.what[0] in names or options.what[0].endswith(".py")):
         return _show_experiment(options)
@@ -41,18 +49,25 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _show_schedules(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from lrlab.report import letter, print_schedules, sample
     from lrlab.schedule import Horizon, parse
 
-    schedules = [parse(text) for text in options.what]
-    steps = options.steps or max(map(_own_length, schedules))
+    given = [parse(text) for text in options.what]
+    steps = max(map(_own_length, given)) if options.steps is None else options.steps
     horizon = Horizon(steps, options.batch, options.sequence, options.epoch)
-    resolved = {repr(schedule): schedule.resolve(horizon) for schedule in schedules}
-    _plot(resolved, steps, options.plot)
+    schedules = [schedule.resolve(horizon) for schedule in given]
+    curves = [sample(schedule, steps) for schedule in schedules]
+    _plot({repr(schedule): curve for schedule, curve in zip(given, curves)}, options.plot)
     if options.json:
-        shown = [_described(schedule, steps) for schedule in resolved.values()]
+        shown = [_described(schedule, curve) for schedule, curve in zip(schedules, curves)]
         return option.print_json(shown[0] if len(shown) == 1 else shown)
-    for text, schedule in resolved.items():
-        _print_schedule(text, schedule, steps)
+    if options.plot is None:
+        print_schedules(curves, Console(), log=options.log)
+    for i, (text, schedule, curve) in enumerate(zip(given, schedules, curves)):
+        print("\n" + f"{letter(i, len(given))}  {text}".strip())
+        _print_schedule(schedule, curve)
     return 0
 
 
@@ -64,13 +79,17 @@ def _own_length(schedule: Any) -> int:
 
 
 def _show_experiment(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from lrlab.report import sample, sparkline
+
+    encoding = Console().encoding
     study = option.study(options)
-    schedules = {arm: experiment.schedule for arm, experiment in study.arms.items()}
-    steps = max(experiment.steps for experiment in study.arms.values())
-    _plot(schedules, steps, options.plot)
+    curves = {arm: sample(experiment.schedule, experiment.steps) for arm, experiment in study.arms.items()}
+    _plot(curves, options.plot)
     if options.json:
         return option.print_json([
-            {"arm": arm, **_described(experiment.schedule, experiment.steps), "digest": experiment.digest, "experiment": experiment.values()}
+            {"arm": arm, **_described(experiment.schedule, curves[arm]), "digest": experiment.digest, "experiment": experiment.values()}
             for arm, experiment in study.arms.items()
         ])  # fmt: skip
     print(
@@ -81,39 +100,45 @@ def _show_experiment(options: argparse.Namespace) -> int:
         for name, value in experiment.values().items():
             if name != "schedule":
                 print(f"    {name:15} {_spoken(value)}")
-        _print_schedule(repr(experiment.schedule), experiment.schedule, experiment.steps, indent="    ")
+        print(f"    {experiment.schedule}\n    {sparkline(curves[arm].rate, encoding)}")
+        _print_schedule(experiment.schedule, curves[arm], indent="    ")
     return 0
 
 
-def _plot(schedules: Any, steps: int, path: Path | None) -> None:
+def _plot(curves: Any, path: Path | None) -> None:
     if path is not None:
         from lrlab.report import plot_schedules
 
-        plot_schedules(schedules, steps, path)
+        plot_schedules(curves, path)
         print(f"drawn into {path}", file=sys.stderr)
 
 
-def _described(schedule: Any, steps: int) -> dict[str, Any]:
+def _described(schedule: Any, curve: Any) -> dict[str, Any]:
+    at = range(curve.steps) if curve.steps <= _MOST_VALUES else curve.thinned(_THINNED).t
     return {
         "schedule": repr(schedule),
-        "steps": steps,
-        "values": schedule(range(steps)).tolist(),
+        "steps": curve.steps,
+        "values": schedule(at).tolist(),
         "marks": schedule.marks(),
+        "peak": curve.peak,
+        "area": curve.area,
+        **({} if isinstance(at, range) else {"at": at.tolist()}),
     }
 
 
-def _print_schedule(text: str, schedule: Any, steps: int, indent: str = "") -> None:
-    from lrlab.report import sparkline
+def _print_schedule(schedule: Any, curve: Any, indent: str = "") -> None:
+    from lrlab.report import short
 
-    joints = [mark.begin for mark in schedule.marks()]
-    sampled = sorted({round(i * (steps - 1) / 1000) for i in range(1001)} | {t for t in joints if t < steps})
-    values = schedule(sampled)
-    print(f"{indent}{text}\n{indent}{sparkline(values)}")
-    peak = f"{values.max():.4g} at step {sampled[values.argmax()]}"
-    print(f"{indent}{steps} steps, from {values[0]:.4g} over {peak} to {values[-1]:.4g}")
-    for name, begin, end in schedule.marks():
-        last = min(end, steps) - 1
-        print(f"{indent}  {name:10} steps {begin:>8} to {last:>8}   {schedule(begin):.4g} to {schedule(last):.4g}")
+    first, peak, last = map(short, (curve.rate[0], curve.peak, curve.rate[-1]))
+    print(f"{indent}{curve.steps} steps, from {first} over {peak} at step {curve.t[curve.rate.argmax()]} to {last}")
+    print(f"{indent}LR area {short(curve.area)}, {100 * curve.share:.1f} % of the peak held")
+    marks = schedule.marks()
+    for name, begin, end in marks[:_MOST_LISTED]:
+        last = min(end, curve.steps) - 1
+        levels = f"{short(schedule(begin))} to {short(schedule(last))}"
+        print(f"{indent}  {name:10} steps {begin:>8} to {last:>8}   {levels}")
+    if len(marks) > _MOST_LISTED:
+        print(f"{indent}  and {_count(len(marks) - _MOST_LISTED, 'more part')}")
 
 
 def _count(number: int, noun: str) -> str:

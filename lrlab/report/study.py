@@ -1,4 +1,4 @@
-"""Pictures and tables of schedules and of studies, made from what was recorded."""
+"""Figure and tables of a study, made from what was recorded."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,58 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from lrlab.record import read_json, rows
-from lrlab.refusal import Failed, Refused
-from lrlab.schedule import Schedule, parse
+from lrlab.refusal import Refused
+from lrlab.report.picture import draw_rate
+from lrlab.report.sample import sample
+from lrlab.report.style import frames, save, styles
+from lrlab.schedule import parse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe & Ito's palette, told apart by colour-blind readers; dashes tell the arms apart without colour
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
-_BARS = " ▁▂▃▄▅▆▇█"
-
-
-def sparkline(values: np.ndarray, width: int = 60) -> str:
-    """A schedule as one line of text.
-
-    >>> sparkline(np.array([0.0, 0.5, 1.0, 0.0]), width=4)
-    ' ▄█ '
-    """
-    sampled = np.asarray(values)[np.linspace(0, len(values) - 1, min(width, len(values))).round().astype(int)]
-    top = sampled.max() or 1.0
-    return "".join(_BARS[round(float(value / top) * (len(_BARS) - 1))] for value in sampled)
-
-
-def plot_schedules(schedules: Mapping[str, Schedule], steps: int, path: Path) -> None:
-    """Draw schedules by name over `steps` updates, with the boundaries of the parts of a single one."""
-    figure, axes = _figure(1, 1, 7.0, 3.2)
-    axis = axes[0, 0]
-    for (name, schedule), style in zip(schedules.items(), _styles(len(schedules)), strict=True):
-        _draw_rate(axis, schedule, steps, name, style)
-    if len(schedules) == 1:
-        _name_parts(axis, next(iter(schedules.values())), steps)
-    axis.set_xlabel("step (optimizer updates)")
-    axis.set_ylabel("learning rate")
-    axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1)
-    save(figure, path)
-
-
-def plot_words(schedules: Mapping[str, Schedule], steps: int, path: Path) -> None:
-    """Draw each schedule in a panel of its own under its text, four to a row, parts shaded in turn."""
-    rows = -(-len(schedules) // 4)
-    figure, axes = _figure(rows, 4, 13.0, 1.9 * rows, heights=(1,) * rows, sharex=True, sharey=True)
-    for axis, (text, schedule) in zip(axes.flat, schedules.items()):
-        for i, (_, begin, end) in enumerate(schedule.marks()):
-            axis.axvspan(begin, min(end, steps), color=_COLOURS[5], alpha=0.18 if i % 2 else 0.0, linewidth=0)
-        _draw_rate(axis, schedule, steps, text, {"color": _COLOURS[0]})
-        axis.set_title(text, fontsize=7.5, family="monospace")
-    for axis in axes[-1]:
-        axis.set_xlabel("step", fontsize=8)
-    for axis in axes[:, 0]:
-        axis.set_ylabel("share of the peak", fontsize=8)
-    save(figure, path)
 
 
 def plot_study(folder: Path) -> list[Path]:
@@ -72,20 +28,18 @@ def plot_study(folder: Path) -> list[Path]:
     """
     study = read_study(folder)
     columns, names = _layout(study)
-    styles = dict(zip(names, _styles(len(names)), strict=True))
+    style = dict(zip(names, styles(len(names)), strict=True))
     basins = any(len(peaks) > 1 for arms in columns.values() for peaks in arms.values())
     heights = (1, 1.8, 1.4) if basins else (1, 1.8)
-    figure, axes = _figure(
-        len(heights), len(columns), max(3.6 * len(columns), 5.0), 2.0 * sum(heights), heights=heights
-    )
+    figure, axes = frames(len(heights), len(columns), max(3.6 * len(columns), 5.0), 2.0 * sum(heights), heights=heights)
     for column, (group, arms) in enumerate(columns.items()):
         for name, peaks in arms.items():
             arm = peaks[-1]
             run, curves = study["arms"][arm], _curves(folder, arm, study["arms"][arm]["seeds"])
-            _draw_rate(axes[0, column], parse(run["schedule"]), _last_step(curves), name, styles[name])
-            _draw_loss(axes[1, column], curves, name, styles[name])
+            draw_rate(axes[0, column], sample(parse(run["schedule"]), _last_step(curves)), name, style[name])
+            _draw_loss(axes[1, column], curves, name, style[name])
             if basins:
-                _draw_basin(axes[2, column], [study["arms"][arm] for arm in peaks], name, styles[name])
+                _draw_basin(axes[2, column], [study["arms"][arm] for arm in peaks], name, style[name])
         axes[0, column].set_title(_title(group, arms), fontsize=10)
         axes[1, column].set_xlabel("step (optimizer updates)")
         axes[0, column].sharex(axes[1, column])
@@ -136,55 +90,6 @@ def read_study(folder: Path) -> dict[str, Any]:
             f"{folder} holds no verdict; write `lrlab run EXPERIMENT --out {folder}` first, or again to finish it"
         )
     return read_json(folder / "verdict.json")
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure in the format of its suffix (png, svg, pdf)."""
-    formats = figure.canvas.get_supported_filetypes()
-    if path.suffix[1:] not in formats:
-        raise Refused(f"cannot draw into '{path}'; end its name in .png, .svg or .pdf")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
-    except OSError as error:
-        raise Failed(f"cannot write {path}: {error.strerror}") from None
-
-
-def _figure(n_rows: int, n_columns: int, width: float, height: float, heights: Sequence[float] = (1,), **kwargs: Any):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)  # no display, no global state
-    axes = figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw={"height_ratios": heights}, **kwargs)
-    for axis in axes.flat:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.grid(alpha=0.25, linewidth=0.5)
-    return figure, axes
-
-
-def _styles(count: int) -> list[dict[str, Any]]:
-    return [{"color": _COLOURS[i % len(_COLOURS)], "linestyle": _DASHES[i % len(_DASHES)]} for i in range(count)]
-
-
-def _draw_rate(axis: "Axes", schedule: Schedule, steps: int, name: str, style: dict[str, Any]) -> None:
-    t = np.unique(
-        np.concatenate([np.linspace(0, steps - 1, 1000).astype(int), *([m.begin, m.end] for m in schedule.marks())])
-    )
-    t = t[(t >= 0) & (t < steps)]
-    axis.plot(t, schedule(t), label=name, linewidth=1.6, **style)
-    axis.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
-    axis.set_ylim(bottom=0)
-
-
-def _name_parts(axis: "Axes", schedule: Schedule, steps: int) -> None:
-    for name, begin, end in schedule.marks():
-        if begin:
-            axis.axvline(begin, color="0.6", linewidth=0.8)
-        if end - begin > steps / 25:
-            axis.text(
-                (begin + min(end, steps)) / 2, 1.02, name, transform=axis.get_xaxis_transform(), ha="center", fontsize=8
-            )
 
 
 def _curves(folder: Path, arm: str, seeds: Sequence[int]) -> list[np.ndarray]:

@@ -1,0 +1,24 @@
+"""Pictures and tables of schedules and of studies, made from what was recorded."""
+
+from lrlab.report.gallery import plot_gallery, plot_words
+from lrlab.report.picture import plot_schedules
+from lrlab.report.sample import Sampled, sample, short
+from lrlab.report.study import plot_study, print_study, read_study
+from lrlab.report.style import check_suffix
+from lrlab.report.terminal import letter, print_schedules, sparkline
+
+__all__ = [
+    "check_suffix",
+    "letter",
+    "plot_gallery",
+    "plot_schedules",
+    "plot_study",
+    "plot_words",
+    "print_schedules",
+    "print_study",
+    "read_study",
+    "sample",
+    "short",
+    "Sampled",
+    "sparkline",
+]
