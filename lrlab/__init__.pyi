@@ -7,7 +7,7 @@ from .schedule import Horizon, Schedule
 from .schedule import warmup, stable, decay, ramp, rsqrt, inverse_time, off, table
 from .schedule import join, repeat, shift, minimum, maximum
 from .schedule import linear, cosine, sqrt, geometric, power, polynomial, exponential, rex, tanh, logarithmic, span
-from .schedule import compat, parse, from_json
+from .schedule import named, compat, parse, from_json
 
 __all__ = [
     "warmup",
@@ -36,6 +36,7 @@ __all__ = [
     "span",
     "Schedule",
     "Horizon",
+    "named",
     "compat",
     "parse",
     "from_json",

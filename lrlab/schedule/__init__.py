@@ -1,6 +1,6 @@
 """Schedules as data: words, operators and one notation. This package needs JAX and nothing else of lrlab's task code."""
 
-from lrlab.schedule import compat
+from lrlab.schedule import compat, named
 from lrlab.schedule.core import Mark, Schedule
 from lrlab.schedule.curve import (
     Curve,
@@ -39,5 +39,5 @@ __all__ = [
     "cosine", "exponential", "geometric", "linear", "logarithmic", "polynomial", "power", "rex", "span", "sqrt", "tanh",
     "decay", "inverse_time", "join", "maximum", "minimum", "off", "ramp", "repeat", "rsqrt", "shift", "stable", "table",
     "warmup",
-    "compat", "from_json", "parse",
+    "compat", "from_json", "named", "parse",
 ]  # fmt: skip

@@ -236,7 +236,7 @@ def exponential(ratio: float) -> Curve:
 
 
 def rex(beta: float = 0.5) -> Curve:
-    """The curve of REX, b + (a - b)(1 - u)/(beta + (1 - beta)(1 - u)) (Chen et al. 2022, arXiv 2107.04197, eq. 1).
+    """The curve of REX, b + (a - b)(1 - u)/(beta + (1 - beta)(1 - u)) (Chen et al. 2022, arXiv 2107.04197).
 
     >>> import lrlab as lr
     >>> print(lr.decay(2, curve=rex())(range(3)))
@@ -246,7 +246,7 @@ def rex(beta: float = 0.5) -> Curve:
 
 
 def tanh(lower: float = -6.0, upper: float = 3.0) -> Curve:
-    """The curve a + (b - a)(1 + tanh(lower + (upper - lower) u))/2 (HTD, Hsueh et al. 2019, arXiv 1806.01593, eq. 2).
+    """The curve a + (b - a)(1 + tanh(lower + (upper - lower) u))/2 (HTD, Hsueh et al. 2019, arXiv 1806.01593).
 
     It begins and ends a little beside its levels, as in the paper: at (1 -+ tanh)/2 of `lower` and `upper`.
 
