@@ -1,13 +1,14 @@
 """The literature's schedules against the formulas of their papers, written again in float64."""
 
-import inspect
 import math
+import re
 
 import numpy as np
 import pytest
 
 import lrlab as lr
 from lrlab.schedule import named
+from lrlab.schedule.notation import public
 
 T = 1000
 RUN = lr.Horizon(steps=T, batch=256, sequence=1024, epoch=2560)  # an epoch is 10 updates, and a run 100 of them
@@ -90,9 +91,12 @@ def test_gpt3_counts_tokens():
 
 
 def test_every_named_schedule_is_held_against_its_paper():
-    public = {name for name, value in vars(named).items() if inspect.isfunction(value) and value.__module__ == named.__name__ and name[0] != "_"}  # fmt: skip
-    assert public == {*PAPERS, "gpt3"}
-    assert all(getattr(named, name).__doc__.splitlines()[0].endswith((").", "),")) for name in public)
+    assert {*public(named)} == {*PAPERS, "gpt3"}
+
+
+def test_every_named_schedule_names_its_reference_in_its_first_line():
+    for name, function in public(named).items():
+        assert re.search(r"\(.*(19|20)\d\d.*\)\.$", function.__doc__.splitlines()[0]), name
 
 
 @pytest.mark.parametrize("name", PAPERS)

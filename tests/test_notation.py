@@ -305,6 +305,8 @@ HEAVY = {
 }
 
 
+# a collection of garbage at the bottom of the parser's recursion leaves no frame for jax's callback, which Python ignores
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("text", HEAVY.values(), ids=HEAVY.keys())
 def test_a_text_that_would_take_forever_is_refused_at_once(text):
     with at_once(), pytest.raises(lr.Refused):
@@ -425,3 +427,35 @@ def taken_or_refused(text):
 def test_spaces_and_lines_do_not_matter(s):
     text = repr(s).replace(" >> ", "\n  >>  ").replace(", ", ",\n")
     assert lr.parse(f"(\n{text}\n)") == s
+
+
+@pytest.mark.parametrize(
+    ("text", "schedule"),
+    [
+        ("named.noam(512, 4000)", lr.named.noam(512, 4000)),
+        ("lr.named.wsd(1e-3, 300, curve=sqrt)", lr.named.wsd(1e-3, 300, curve=lr.sqrt)),
+        ("compat.torch.StepLR(base_lr=0.1, step_size=30)", lr.compat.torch.StepLR(base_lr=0.1, step_size=30)),
+        ("2 * lrlab.named.bert()", 2 * lr.named.bert()),
+    ],
+)
+def test_the_museum_is_read_too(text, schedule):
+    assert lr.parse(text) == schedule
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("named.naom()", "there is no named schedule 'naom'; did you mean 'noam'?"),
+        ("compat.troch.StepLR()", "there is no peer 'troch'; did you mean 'torch'?"),
+        ("compat.torch.StpLR()", "there is no schedule in compat.torch 'StpLR'; did you mean 'StepLR'?"),
+        ("compat.torch.check()", "there is no schedule in compat.torch 'check'"),
+        ("compat.torch()", "'compat.torch' is no word; write named.<paper>(...) or compat.<peer>.<the peer's name>(...)"),
+        ("os.system('true')", "'os.system' is no word; write named.<paper>(...)"),
+        ("named.step(True, 5)", "True next to"),
+        ("named.wsd_s(1e-3, 'abc')", "is given what it cannot use"),
+    ],
+)  # fmt: skip
+def test_what_the_museum_does_not_hold_is_refused(text, sentence):
+    with pytest.raises(lr.Refused) as refusal:
+        lr.parse(text)
+    assert sentence in str(refusal.value)

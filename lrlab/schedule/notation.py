@@ -15,23 +15,11 @@ from lrlab.schedule import curve, words
 from lrlab.schedule.core import Schedule
 
 CURVES = {name: getattr(curve, name) for name in ("linear", "cosine", "sqrt", "geometric")}
-_WORDS = [
-    "warmup",
-    "stable",
-    "decay",
-    "ramp",
-    "rsqrt",
-    "inverse_time",
-    "off",
-    "join",
-    "repeat",
-    "shift",
-    "table",
-    "minimum",
-    "maximum",
-]
-_CURVES = ["power", "polynomial", "exponential", "rex", "tanh", "logarithmic", "span"]
-WORDS = {name: getattr(words if name in _WORDS else curve, name) for name in (*_WORDS, *_CURVES)}
+_WORDS = "warmup stable decay ramp rsqrt inverse_time off table join repeat shift minimum maximum"
+_CURVES = "power polynomial exponential rex tanh logarithmic span"
+WORDS = {name: getattr(words, name) for name in _WORDS.split()} | {
+    name: getattr(curve, name) for name in _CURVES.split()
+}
 _OPERATORS = {ast.Mult: operator.mul, ast.Add: operator.add, ast.RShift: operator.rshift}
 _ARITHMETIC = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Div: operator.truediv, ast.Sub: operator.sub}
 _LONGEST = 10_000_000  # characters; a table of a million values fits
@@ -41,6 +29,8 @@ _LARGEST = 2**63  # integers that are counted exactly
 
 def parse(text: str) -> Schedule:
     """The schedule that a text describes; `parse(repr(s)) == s`.
+
+    Beside the words it knows the schedules of `named` and `compat`: `named.noam(512)`, `compat.torch.StepLR(...)`.
 
     Raises `Refused` with the place of the mistake, and the nearest word to a misspelt one.
 
@@ -125,24 +115,82 @@ class _Reader:
         raise unknown("word", name, [*self.words, *CURVES])
 
     def call(self, tree: ast.Call, depth: int) -> Any:
-        match tree.func:
-            case ast.Name(id=word) | ast.Attribute(value=ast.Name(id="lr" | "lrlab"), attr=word):
-                pass
-            case other:
-                raise Refused(f"'{_source(other)}' is not a word of the notation; there are: {', '.join(self.words)}")
-        if word in CURVES:
-            raise Refused(f"'{word}' is a curve and takes no arguments")
-        if word not in self.words:
-            raise unknown("word", word, self.words)
-        arguments = [self.read(argument, depth + 1) for argument in tree.args]
-        keywords = {keyword.arg or "**": self.read(keyword.value, depth + 1) for keyword in tree.keywords}
+        name = _dotted(tree.func).removeprefix("lr.").removeprefix("lrlab.")  # pasted from a script
+        if name in CURVES:
+            raise Refused(f"'{name}' is a curve and takes no arguments")
+        if "." in name:
+            function, read = _elsewhere(name), self.argument
+        elif name in self.words:
+            function, read = self.words[name], self.read
+        elif name:
+            raise unknown("word", name, self.words)
+        else:
+            raise Refused(
+                f"'{_source(tree.func)}' is not a word of the notation; there are: {', '.join(self.words)}, and named.<paper>, compat.<peer>.<name>"
+            )
+        arguments = [read(argument, depth + 1) for argument in tree.args]
+        keywords = {keyword.arg or "**": read(keyword.value, depth + 1) for keyword in tree.keywords}
         if len(keywords) < len(tree.keywords):
             raise Refused(f"'{_source(tree)}' gives an argument twice")
         try:
-            inspect.signature(self.words[word]).bind(*arguments, **keywords)
+            inspect.signature(function).bind(*arguments, **keywords)
         except TypeError as error:
             raise Refused(f"'{_source(tree)}': {error}") from None
-        return self.words[word](*arguments, **keywords)
+        try:
+            return function(*arguments, **keywords)
+        except Refused:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Refused(f"'{_source(tree)}' is given what it cannot use ({error}); see its help") from None
+
+    def argument(self, tree: ast.AST, depth: int) -> Any:
+        """An argument of a peer's function, which may also be a flag or a dictionary."""
+        match tree:
+            case ast.Constant(value=bool()):
+                return tree.value
+            case ast.Dict(keys=keys, values=values):
+                pairs = zip(keys, values)
+                return {self.read(key, depth + 1): self.argument(value, depth + 1) for key, value in pairs if key}
+            case ast.List(elts=elements) | ast.Tuple(elts=elements):
+                return [self.argument(element, depth + 1) for element in elements]
+        return self.read(tree, depth)
+
+
+def _dotted(tree: ast.AST) -> str:
+    """`a.b.c` as text, or nothing where the tree is anything else."""
+    names = []
+    while isinstance(tree, ast.Attribute) and len(names) < 4:
+        names.append(tree.attr)
+        tree = tree.value
+    return ".".join([tree.id, *reversed(names)]) if isinstance(tree, ast.Name) else ""
+
+
+def _elsewhere(name: str) -> Callable[..., Any]:
+    """The function of `named` or `compat` that a dotted name means."""
+    from lrlab.schedule import compat, named  # they are made of the words read here
+
+    house, *rest = name.split(".")
+    if house == "compat" and len(rest) == 2:
+        if rest[0] not in compat.PEERS:
+            raise unknown("peer", rest[0], compat.PEERS)
+        module = getattr(compat, rest[0])
+    elif house == "named" and len(rest) == 1:
+        module = named
+    else:
+        raise Refused(f"'{_short(name)}' is no word; write named.<paper>(...) or compat.<peer>.<the peer's name>(...)")
+    functions = public(module)
+    if rest[-1] not in functions:
+        raise unknown(f"schedule in {house}.{rest[0]}" if house == "compat" else "named schedule", rest[-1], functions)
+    return functions[rest[-1]]
+
+
+def public(module: Any) -> dict[str, Callable[..., Any]]:
+    """The functions that a module defines for others, by name."""
+    return {
+        name: function
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
+    }
 
 
 def _combined(left: Any, right: Any, node: ast.BinOp) -> Any:
