@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 from lrlab.loop import Plan
 from lrlab.node import Node
-from lrlab.optim import WORDS, EarlyStopping, Feedback, Optimizer, Watcher
+from lrlab.optim import WORDS, EarlyStopping, Feedback, Mechanic, Optimizer, RateFree, Watcher
 from lrlab.refusal import Refused, unknown
 from lrlab.schedule import Horizon, Schedule, table
 from lrlab.schedule.notation import read
@@ -66,6 +66,9 @@ class Experiment:
             raise Refused(
                 f"schedule={self.schedule!r} is not a schedule; to hold a rate write {self.schedule!r} * stable()"
             )
+
+        if isinstance(self.optimizer, RateFree):
+            self.optimizer.suit(self.clip, self.feedback)
 
     @property
     def horizon(self) -> Horizon:
@@ -138,8 +141,6 @@ def assignment(text: str) -> tuple[str, str]:
 
 def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
     name, rest = names[0], names[1:]
-    if isinstance(node, Optimizer):
-        return node.replace(hyperparameters=_changed(node.hyperparameters, names, value, path))
     fields = _fields(node)
     if node is None:
         of = path.removesuffix("." + ".".join(names))
@@ -150,8 +151,10 @@ def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
     new = _changed(old, rest, value, path) if rest else _typed(value, hint, path)
     if isinstance(node, dict):
         return {**node, name: new}
+    if isinstance(node, Optimizer) and name in node.hyperparameters:
+        name, new = "hyperparameters", {**node.hyperparameters, name: new}
     changed = dataclasses.replace(node, **{name: new})
-    if not isinstance(node, Schedule | Watcher):
+    if not isinstance(node, Schedule | Watcher | RateFree):
         return changed
     try:
         return read(repr(changed), WORDS)  # read again, so that it is checked
@@ -163,6 +166,8 @@ def _fields(node: Any) -> dict[str, tuple[Any, Any]]:
     """Name to value and type of what can be set in a node."""
     if isinstance(node, dict):
         return {name: (value, float | Schedule) for name, value in node.items()}
+    if isinstance(node, Optimizer):
+        return _fields(node.hyperparameters) | ({"base": (node.base, Optimizer)} if isinstance(node, Mechanic) else {})
     if not dataclasses.is_dataclass(node):
         return {}
     hints = {field.name: field.type for field in dataclasses.fields(node)}
@@ -176,7 +181,7 @@ def _fields(node: Any) -> dict[str, tuple[Any, Any]]:
 
 def _paths(node: Any, prefix: str) -> list[str]:
     paths = []
-    for name, (value, _) in _fields(node.hyperparameters if isinstance(node, Optimizer) else node).items():
+    for name, (value, _) in _fields(node).items():
         paths += [prefix + name, *_paths(value, f"{prefix}{name}.")]
     return paths
 

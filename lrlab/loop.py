@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from lrlab.optim import observe
+from lrlab.optim import evaluation_params, observe
 from lrlab.parallel import Strategy, compiled
 from lrlab.record import Record
 from lrlab.refusal import unknown
@@ -94,7 +94,7 @@ def run(
         step += length
         held_out = None
         if step % plan.evaluate_every == 0 or step == plan.steps:
-            held_out = evaluate(state.params, data.valid)
+            held_out = evaluate(evaluation_params(state.opt_state, state.params), data.valid)
             if any(member.watchers):
                 state = state._replace(watched=_observe(member.watchers, state.watched, held_out))
         if not notes.take(step - length, metrics, held_out):

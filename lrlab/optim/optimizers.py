@@ -1,6 +1,7 @@
 """Optimizers as small values: a name and its hyperparameters, each a number or a schedule, built by optax."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Self
 
 import optax
@@ -37,9 +38,14 @@ class Optimizer(Node):
         return f"{self.name}({', '.join(f'{name}={written(value)}' for name, value in self.hyperparameters.items())})"
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(OPTIMIZERS[self.name]).parameters
+        defaults = inspect.signature(self._word).parameters
         changed = {k: v for k, v in self.hyperparameters.items() if written(v) != written(defaults[k].default)}
         return self.replace(hyperparameters=changed).spelled()
+
+    @property
+    def _word(self) -> Callable[..., Any]:
+        """The function that builds it."""
+        return OPTIMIZERS[self.name]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Optimizer) and repr(self) == repr(other)
