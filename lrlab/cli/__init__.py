@@ -27,12 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failed as failed:
         print(f"lrlab: {failed}", file=sys.stderr)
         return 3
-    except KeyboardInterrupt:
-        print("lrlab: interrupted; finished runs are kept, and the same command goes on after them", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader, `head` for example, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a name that is too long, a folder that may not be read
+        print(f"lrlab: {error.strerror}: {str(error.filename)[:80]}", file=sys.stderr)
+        return 3
+    except KeyboardInterrupt:
+        print("lrlab: interrupted; finished runs are kept, and the same command goes on after them", file=sys.stderr)
+        return 130
 
 
 class _Parser(argparse.ArgumentParser):

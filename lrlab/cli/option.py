@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lrlab import catalogue
+from lrlab.refusal import Refused
 
 
 def command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
@@ -48,6 +49,22 @@ def study(options: argparse.Namespace) -> Any:
         changes = {"steps": options.steps, **changes}
     module = catalogue.load(name)
     return prepare(module, Path(name).stem, options.preset, options.arm, changes, getattr(options, "seeds", None))
+
+
+def drawable(schedule: Any, steps: int) -> Any:
+    """The schedule of a run, refused if its numbers are arrays or its values leave float32."""
+    import numpy as np
+
+    sampled = np.array([*np.linspace(0, steps - 1, 1000).astype(int), *(mark.begin for mark in schedule.marks())])
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.shape(schedule(0)):
+            raise Refused(
+                f"{schedule} is several schedules in one; name each of them on its own, with one number a place"
+            )
+        values = schedule(sampled)
+    if not np.isfinite(values).all():
+        raise Refused(f"{schedule} leaves what a 32-bit number can hold; its levels multiply to more than 3e38")
+    return schedule
 
 
 def print_json(value: Any) -> int:

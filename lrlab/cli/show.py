@@ -57,7 +57,7 @@ def _show_schedules(options: argparse.Namespace) -> int:
     given = [parse(text) for text in options.what]
     steps = max(map(_own_length, given)) if options.steps is None else options.steps
     horizon = Horizon(steps, options.batch, options.sequence, options.epoch)
-    schedules = [schedule.resolve(horizon) for schedule in given]
+    schedules = [option.drawable(schedule.resolve(horizon), steps) for schedule in given]
     curves = [sample(schedule, steps) for schedule in schedules]
     _plot({repr(schedule): curve for schedule, curve in zip(given, curves)}, options.plot)
     if options.json:
@@ -85,7 +85,7 @@ def _show_experiment(options: argparse.Namespace) -> int:
 
     encoding = Console().encoding
     study = option.study(options)
-    curves = {arm: sample(experiment.schedule, experiment.steps) for arm, experiment in study.arms.items()}
+    curves = {arm: sample(option.drawable(e.schedule, e.steps), e.steps) for arm, e in study.arms.items()}
     _plot(curves, options.plot)
     if options.json:
         return option.print_json([

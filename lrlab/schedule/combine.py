@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from lrlab.refusal import Refused
-from lrlab.schedule.core import ATOM, PRODUCT, SEQUENCE, SUM, Schedule
+from lrlab.schedule.core import ATOM, PRODUCT, SEQUENCE, SUM, Schedule, few
 from lrlab.schedule.number import number
 from lrlab.schedule.time import longest, whole
 from lrlab.schedule.write import written
@@ -39,7 +39,7 @@ class Scale(Schedule):
         return self.shape._marks(begin, k)
 
     def _written(self):
-        if self.shape == Then(()):
+        if isinstance(self.shape, Then) and not self.shape.parts:
             return written(self.peak), ATOM  # a number among schedules: warmup(10) + 1e-5
         first, *rest = Then._flat(self.shape)  # 2 * a >> b reads back as 2 * (a >> b): they are equal
         text = " >> ".join([f"{written(self.peak)} * {first._enclosed(ATOM)}", *(part._enclosed(SUM) for part in rest)])
@@ -173,7 +173,7 @@ class Pointwise(Schedule):
         return self.replace(parts=tuple(map(fit, self.parts)))
 
     def _marks(self, begin, k):
-        marks = {mark for part in self.parts for mark in part._marks(begin, k)}
+        marks = set(few(mark for part in self.parts for mark in part._marks(begin, k)))
         return iter(sorted((mark for mark in marks if mark[1] < mark[2]), key=lambda mark: mark[1:]))
 
     def _written(self):
@@ -242,14 +242,20 @@ def pointwise(operator: str, left: Any, right: Any) -> Schedule:
 
 
 def _operands(part: Schedule, operator: str) -> tuple[Schedule, ...]:
+    if operator == "*" and isinstance(part, Scale) and isinstance(part.shape, Pointwise) and part.shape.operator == "*":
+        first, *others = part.shape.parts  # k * (a * b) * c == k * a * b * c: a long product nests no deeper
+        return (multiply(part.peak, first), *others)
     return part.parts if isinstance(part, Pointwise) and part.operator == operator else (part,)
 
 
 def _positive(factor: Any, schedule: Schedule) -> Any:
     """A factor checked where it is known, and a Python float where it is a single number."""
-    beside = f"{written(factor)} next to {schedule if schedule._written()[0] else 'a schedule'}"
-    if not isinstance(factor, int | float | list | tuple | np.ndarray | np.generic | jax.Array) or isinstance(
+    why = "a schedule is combined with numbers and other schedules"
+    if isinstance(factor, int | float | list | tuple | np.ndarray | np.generic | jax.Array) and not isinstance(
         factor, bool
     ):
-        raise Refused(f"{beside}: a schedule is combined with numbers and other schedules")
-    return number(factor, f"{beside}: a rate is positive and finite; write, for example, 3e-4", positive=True)
+        try:
+            return number(factor, "a rate is positive and finite; write, for example, 3e-4", positive=True)
+        except Refused as refused:
+            why = str(refused)
+    raise Refused(f"{written(factor)} next to {schedule._written()[0] or 'a schedule'}: {why}")

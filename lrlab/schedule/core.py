@@ -11,9 +11,10 @@ segment is a float. The same formulas run on three namespaces `xp`: Python numbe
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 
@@ -33,6 +34,7 @@ _scalar = SimpleNamespace(
     expm1=math.expm1, asarray=np.asarray,
 )  # fmt: skip
 _BLOCK = 2**16  # steps evaluated at once on the host: what fits into the cache is three times as fast
+_PARTS = 10_000  # parts that are named at most: nobody reads more, and cycles in cycles are billions
 SEQUENCE, SUM, PRODUCT, ATOM = range(4)  # how tightly Python binds >>, + and *
 
 
@@ -101,11 +103,13 @@ class Schedule(Node, ABC):
     def marks(self) -> list[Mark]:
         """The parts by name, with the steps where they begin and end.
 
+        Raises `Refused` if there are more than 10 000 of them, or durations that are not yet in steps.
+
         >>> import lrlab as lr
         >>> (lr.warmup(10) >> lr.decay(90)).marks()
         [Mark(name='warmup', begin=0, end=10), Mark(name='decay', begin=10, end=100)]
         """
-        return [Mark(name, int(begin), int(end)) for name, begin, end in self._marks(0, 1)]
+        return [Mark(name, int(begin), int(end)) for name, begin, end in few(self._marks(0, 1))]
 
     def to_json(self) -> str:
         """A JSON object that holds the notation; `from_json` reads it."""
@@ -203,6 +207,14 @@ class Schedule(Node, ABC):
     def _enclosed(self, level: int) -> str:
         text, own = self._written()
         return text if own >= level else f"({text})"
+
+
+def few(marks: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """The marks as a list, refused before there are too many to hold."""
+    named = list(islice(marks, _PARTS + 1))
+    if len(named) > _PARTS:
+        raise Refused(f"the schedule has more than {_PARTS} parts and cycles, too many to name; repeat fewer times")
+    return named
 
 
 def _count(step: Any, xp: Any) -> Any:

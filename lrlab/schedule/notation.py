@@ -25,6 +25,7 @@ _ARITHMETIC = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Div: operator.
 _LONGEST = 10_000_000  # characters; a table of a million values fits
 _DEEPEST = 100
 _LARGEST = 2**63  # integers that are counted exactly
+_FILLED = 100_000  # values that the tables of one text are filled with, each from ten words: within a second
 
 
 def parse(text: str) -> Schedule:
@@ -75,6 +76,7 @@ class _Reader:
 
     def __init__(self, words: Mapping[str, Callable[..., Any]]) -> None:
         self.words = words
+        self.calls = self.filled = 0
 
     def read(self, tree: ast.AST, depth: int) -> Any:
         if depth > _DEEPEST:
@@ -133,15 +135,29 @@ class _Reader:
         if len(keywords) < len(tree.keywords):
             raise Refused(f"'{_source(tree)}' gives an argument twice")
         try:
-            inspect.signature(function).bind(*arguments, **keywords)
+            given = inspect.signature(function).bind(*arguments, **keywords).arguments
         except TypeError as error:
             raise Refused(f"'{_source(tree)}': {error}") from None
+        self.calls += 1
+        if name == "table":
+            self.fill(given["values"], given.get("steps"))
         try:
             return function(*arguments, **keywords)
         except Refused:
             raise
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise Refused(f"'{_source(tree)}' is given what it cannot use ({error}); see its help") from None
+
+    def fill(self, values: Any, steps: Any) -> None:
+        """Count what a table will be filled with: a few letters can ask for hours of work."""
+        if isinstance(values, Schedule) and steps is None:
+            steps = values.length
+        self.filled += steps * max(self.calls / 10, 1) if isinstance(steps, int) else 0
+        if self.filled > _FILLED:
+            raise Refused(
+                f"a table of {steps} steps is too long to be filled while a text is read, where {_FILLED} values are "
+                f"allowed; write the schedule itself, or call table(...) in Python"
+            )
 
     def argument(self, tree: ast.AST, depth: int) -> Any:
         """An argument of a peer's function, which may also be a flag or a dictionary."""

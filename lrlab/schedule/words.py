@@ -219,13 +219,14 @@ def table(values: Any, steps: int | None = None) -> Schedule:
         values = values(np.arange(count))
     if isinstance(values, Tracer):
         return Table(values)
-    sentence = f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])"
     try:
         given = np.asarray(values)
-    except ValueError:
-        raise Refused(sentence) from None
+    except ValueError:  # lists of different lengths
+        given = np.empty((0, 0))
     if given.ndim != 1 or not given.size or given.dtype.kind not in "iuf":
-        raise Refused(sentence)
+        raise Refused(
+            f"table({written(values)}) is not a list of numbers; write one rate per step, table([1.0, 0.5, 0.1])"
+        )
     rates = number(given, "table(...) holds values that are negative or not finite; a rate is a number from 0 on")
     if steps is not None and steps != len(rates):
         rates = np.interp(np.linspace(0, len(rates) - 1, steps), np.arange(len(rates)), rates)
