@@ -1,9 +1,11 @@
 """What `lrlab show` draws: samples that miss nothing, a plot that any terminal can print, pictures that say it all."""
 
+import inspect
 import io
 import json
 import math
 import re
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
@@ -82,7 +84,7 @@ def test_the_area_of_a_long_run_is_that_of_the_closed_form(text, area):
 @given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=400), st.integers(1, 50))
 @example([0.0] * 399 + [1.0], 7)
 def test_thinning_keeps_the_ends_and_the_extremes(rates, bins):
-    seen = Sampled(len(rates), np.arange(len(rates)), np.array(rates), [])
+    seen = Sampled(len(rates), np.arange(len(rates)), np.array(rates), [], [])
     thin = seen.thinned(bins)
     assert (thin.rate == seen.rate[thin.t]).all()
     assert (thin.t[0], thin.t[-1]) == (0, len(rates) - 1)
@@ -102,6 +104,8 @@ def test_stretches_say_where_the_rate_rises_holds_and_falls():
     assert [(s.name, s.way) for s in curve("warmup(10) * decay(20)", 20).stretches] == [
         ("warmup · decay", 1), ("decay", -1),
     ]  # fmt: skip
+    assert curve("minimum(warmup(50), 0.6)", 100).stretches[:2] == [("warmup", 0, 30, 1), ("warmup", 30, 50, 0)]
+    assert curve("table([0.2, 1, 0.2])", 3).stretches == [("table", 0, 3, 0)]
 
 
 # ---------------------------------------------------------------------------------------------- the terminal
@@ -154,6 +158,13 @@ def test_a_terminal_in_colour_gets_it():
 def test_a_sparkline_shows_the_shape():
     assert sparkline((lr.warmup(4) >> lr.decay(4))(range(8)), width=8) == " ▂▄▆█▆▄▂"
     assert sparkline((lr.warmup(4) >> lr.decay(4))(range(8)), "ascii") == " :=*@*=:"
+
+
+def test_the_gallery_holds_every_named_schedule():
+    script = (Path(__file__).parent.parent / "scripts" / "pictures").read_text()
+    for name, function in inspect.getmembers(lr.named, inspect.isfunction):
+        if function.__module__ == lr.named.__name__ and not name.startswith("_"):
+            assert f"named.{name}(" in script
 
 
 # ---------------------------------------------------------------------------------------------- the command

@@ -119,7 +119,7 @@ def _described(schedule: Any, curve: Any) -> dict[str, Any]:
         "schedule": repr(schedule),
         "steps": curve.steps,
         "values": schedule(at).tolist(),
-        "marks": schedule.marks(),
+        "marks": curve.marks,
         "peak": curve.peak,
         "area": curve.area,
         **({} if isinstance(at, range) else {"at": at.tolist()}),
@@ -132,13 +132,12 @@ def _print_schedule(schedule: Any, curve: Any, indent: str = "") -> None:
     first, peak, last = map(short, (curve.rate[0], curve.peak, curve.rate[-1]))
     print(f"{indent}{curve.steps} steps, from {first} over {peak} at step {curve.t[curve.rate.argmax()]} to {last}")
     print(f"{indent}LR area {short(curve.area)}, {100 * curve.share:.1f} % of the peak held")
-    marks = schedule.marks()
-    for name, begin, end in marks[:_MOST_LISTED]:
+    for name, begin, end in curve.marks[:_MOST_LISTED]:
         last = min(end, curve.steps) - 1
         levels = f"{short(schedule(begin))} to {short(schedule(last))}"
         print(f"{indent}  {name:10} steps {begin:>8} to {last:>8}   {levels}")
-    if len(marks) > _MOST_LISTED:
-        print(f"{indent}  and {_count(len(marks) - _MOST_LISTED, 'more part')}")
+    if len(curve.marks) > _MOST_LISTED:
+        print(f"{indent}  and {_count(len(curve.marks) - _MOST_LISTED, 'more part')}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -12,8 +12,8 @@ from lrlab.schedule import Schedule
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLUMNS = 5
-_LEFT, _WIDTH, _HEIGHT = 1.35, 2.0, 1.25  # inches: room for the names of families, and of one panel with its title
+_COLUMNS = 4
+_LEFT, _WIDTH, _HEIGHT = 1.35, 2.35, 1.2  # inches: room for the names of families, and of one panel with its title
 
 
 def plot_words(schedules: Mapping[str, Schedule], steps: int, path: Path) -> None:
@@ -33,7 +33,7 @@ def plot_words(schedules: Mapping[str, Schedule], steps: int, path: Path) -> Non
 
 
 def plot_gallery(families: Mapping[str, Mapping[str, tuple[Schedule, str]]], steps: int, path: Path) -> None:
-    """Draw schedules family by family, five to a row, each scaled to its peak under its name and its reference."""
+    """Draw schedules family by family, four to a row, each scaled to its peak under its name and its reference."""
     rows = {family: -(-len(members) // _COLUMNS) for family, members in families.items()}
     width, height = _LEFT + _COLUMNS * _WIDTH, _HEIGHT * sum(rows.values()) + 0.15
     figure = bare_figure(width, height)
@@ -45,7 +45,7 @@ def plot_gallery(families: Mapping[str, Mapping[str, tuple[Schedule, str]]], ste
         for j, (name, (schedule, reference)) in enumerate(members.items()):
             row, column = divmod(j, _COLUMNS)
             left, bottom = _LEFT + column * _WIDTH, top - (row + 1) * _HEIGHT + 0.1
-            axis = figure.add_axes((left / width, bottom / height, (_WIDTH - 0.2) / width, (_HEIGHT - 0.5) / height))
+            axis = figure.add_axes((left / width, bottom / height, (_WIDTH - 0.2) / width, (_HEIGHT - 0.48) / height))
             _draw_specimen(axis, schedule, steps, COLOURS[i % 7])
             axis.set_title(name, fontsize=9, family="monospace", weight="bold", loc="left", pad=13)
             axis.text(0, 1.06, reference, fontsize=7, color="0.35", transform=axis.transAxes)

@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from lrlab.schedule import Schedule
+from lrlab.schedule import Mark, Schedule
 from lrlab.schedule.write import written
 
 _MOST_STEPS = 2**20  # looked at one by one; 30 ms of a warm-up and a decay
@@ -33,6 +33,7 @@ class Sampled(NamedTuple):
     steps: int
     t: np.ndarray
     rate: np.ndarray
+    marks: list[Mark]
     stretches: list[Stretch]
 
     @property
@@ -79,10 +80,10 @@ def sample(schedule: Schedule, steps: int) -> Sampled:
     stretches = []
     if len(joints) <= _MOST_PARTS:
         for begin, end in pairwise(joints.tolist()):
-            names = [mark.name for mark in marks if mark.begin <= begin and end <= mark.end]
-            inside = rate[np.searchsorted(t, begin) : np.searchsorted(t, end)]
-            stretches.append(Stretch(" · ".join(dict.fromkeys(names)), begin, end, _way(inside)))
-    return Sampled(steps, t, rate, stretches)
+            names = dict.fromkeys(mark.name for mark in marks if mark.begin <= begin and end <= mark.end)
+            here = slice(*np.searchsorted(t, (begin, end)))
+            stretches += [Stretch(" · ".join(names), *piece) for piece in _pieces(begin, end, t[here], rate[here])]
+    return Sampled(steps, t, rate, marks, stretches)
 
 
 def short(number: float) -> str:
@@ -92,6 +93,18 @@ def short(number: float) -> str:
     ('267000', '3e-4', '0')
     """
     return written(float(f"{number:.4g}"))
+
+
+def _pieces(begin: int, end: int, t: np.ndarray, rate: np.ndarray) -> list[tuple[int, int, int]]:
+    """Begin, end and way of a stretch, and of what is level at its ends (`minimum(warmup(50), 0.6)`) apart."""
+    way, slack = _way(rate), 1e-6 * rate.max()
+    if not way:
+        return [(begin, end, 0)]
+    leaves = int(np.argmax(np.abs(rate - rate[0]) > slack)) - 1
+    arrives = len(rate) - int(np.argmax(np.abs(rate - rate[-1])[::-1] > slack))
+    first = int(t[leaves]) if leaves > len(rate) / 20 else begin
+    last = int(t[arrives]) if len(rate) - 1 - arrives > len(rate) / 20 else end
+    return [piece for piece in ((begin, first, 0), (first, last, way), (last, end, 0)) if piece[0] < piece[1]]
 
 
 def _way(rate: np.ndarray) -> int:
