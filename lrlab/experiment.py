@@ -11,14 +11,32 @@ from typing import Any, Literal, Self
 
 from lrlab.loop import Plan
 from lrlab.node import Node
-from lrlab.optim import WORDS, EarlyStopping, Feedback, Mechanic, Optimizer, RateFree, Watcher
+from lrlab.optim import (
+    WORDS,
+    EarlyStopping,
+    Feedback,
+    Group,
+    Independent,
+    Mechanic,
+    Opposed,
+    Optimizer,
+    RateFree,
+    Watcher,
+    assigned,
+    checked,
+    cycle_starts,
+)
 from lrlab.refusal import Refused, unknown
 from lrlab.schedule import Horizon, Schedule, table
 from lrlab.schedule.notation import read
+from lrlab.schedule.time import duration, whole
 from lrlab.task import Task
 from lrlab.train import Member
 
 _LONGEST_TABLE = 10_000_000  # steps; 40 MB on each device
+
+
+Restart = Literal["cycles"] | tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,6 +56,10 @@ class Experiment:
         chunk: updates per dispatch, at most.
         feedback: what multiplies the schedule by a gain that follows a metric, or None.
         stop: early stopping, or None.
+        groups: rules that give some parameters rates, schedules and decays of their own; by default all are one group.
+        restart: where the optimizer's moments begin anew: at the "cycles" of the schedule, or a tuple of times.
+        skip_nonfinite: updates in a row whose gradient is not finite that are skipped, with the schedules' clock standing
+            still, before the run counts as diverged.
     """
 
     task: Task
@@ -52,6 +74,9 @@ class Experiment:
     chunk: int = 20
     feedback: Feedback | None = None
     stop: EarlyStopping | None = None
+    groups: tuple[Group, ...] = ()
+    restart: Restart = ()
+    skip_nonfinite: int = 0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate", "evaluate_every", "log_every", "chunk"):
@@ -61,6 +86,13 @@ class Experiment:
         if isinstance(self.clip, float | int) and not self.clip > 0:
             raise Refused(
                 f"clip={self.clip!r}: the bound on the gradient's norm is positive; without clipping write none"
+            )
+        if not isinstance(self.skip_nonfinite, int) or self.skip_nonfinite < 0:
+            raise Refused(f"skip_nonfinite={self.skip_nonfinite!r}: write how many updates in a row, a whole number")
+        object.__setattr__(self, "groups", checked(self.groups))
+        if self.restart != "cycles":
+            object.__setattr__(
+                self, "restart", tuple(duration(at, "what comes before a restart") for at in self.restart)
             )
         if not isinstance(self.schedule, Schedule):
             raise Refused(
@@ -77,24 +109,56 @@ class Experiment:
     def resolve(self) -> Self:
         """The same experiment with every duration in steps. Raises `Refused` where a schedule does not fit the run."""
         horizon = self.horizon
+        schedule = self.schedule.resolve(horizon)
+        groups = tuple(group.resolve(horizon) for group in self.groups)
+        if groups:
+            assigned(groups, self.task.init(0))
+        if self.restart == "cycles":
+            restart = cycle_starts(schedule)
+        else:
+            restart = tuple(whole(horizon.exact(at)) for at in self.restart)
         return dataclasses.replace(
             self,
-            schedule=self.schedule.resolve(horizon),
-            optimizer=self.optimizer.resolve(horizon),
+            schedule=schedule,
+            optimizer=self.optimizer.bound(schedule).resolve(horizon),
             clip=self.clip.resolve(horizon) if isinstance(self.clip, Schedule) else self.clip,
+            groups=groups,
+            restart=restart,
         )
 
     @property
     def plan(self) -> Plan:
-        return Plan(self.steps, self.batch, self.accumulate, self.evaluate_every, self.log_every, self.chunk)
+        return Plan(
+            self.steps,
+            self.batch,
+            self.accumulate,
+            self.evaluate_every,
+            self.log_every,
+            self.chunk,
+            self.skip_nonfinite,
+        )
 
     def member(self, seed: int) -> Member:
         """What the compiled program is given, of a resolved experiment.
 
-        The schedule goes in as a table of its values, so that one program serves every schedule of this length.
+        Schedules go in as tables of their values, so that one program serves every schedule of this length.
         """
-        schedule = self.schedule if self.steps > _LONGEST_TABLE else table(self.schedule, self.steps)
-        return Member(schedule, self.optimizer, seed, self.clip, self.feedback, self.stop)
+
+        def tabled(schedule):
+            long = self.steps * (1 + len(self.groups)) > _LONGEST_TABLE
+            return schedule if schedule is None or long else table(schedule, self.steps)
+
+        return Member(
+            tabled(self.schedule),
+            self.optimizer,
+            seed,
+            self.clip,
+            self.feedback,
+            self.stop,
+            tuple(group.replace(schedule=tabled(group.schedule)) for group in self.groups),
+            self.restart,
+            self.skip_nonfinite > 0,
+        )
 
     def values(self) -> dict[str, Any]:
         """Every field as JSON: schedules and optimizers in the notation, the task by its fields."""
@@ -151,10 +215,12 @@ def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
     new = _changed(old, rest, value, path) if rest else _typed(value, hint, path)
     if isinstance(node, dict):
         return {**node, name: new}
+    if isinstance(node, tuple):
+        return (*node[: int(name)], new, *node[int(name) + 1 :])
     if isinstance(node, Optimizer) and name in node.hyperparameters:
         name, new = "hyperparameters", {**node.hyperparameters, name: new}
     changed = dataclasses.replace(node, **{name: new})
-    if not isinstance(node, Schedule | Watcher | RateFree):
+    if not isinstance(node, Schedule | Watcher | Optimizer | Group):
         return changed
     try:
         return read(repr(changed), WORDS)  # read again, so that it is checked
@@ -165,7 +231,9 @@ def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
 def _fields(node: Any) -> dict[str, tuple[Any, Any]]:
     """Name to value and type of what can be set in a node."""
     if isinstance(node, dict):
-        return {name: (value, float | Schedule) for name, value in node.items()}
+        return {name: (value, float | Schedule | Independent | Opposed) for name, value in node.items()}
+    if isinstance(node, tuple):
+        return {str(i): (value, type(value)) for i, value in enumerate(node)}
     if isinstance(node, Optimizer):
         return _fields(node.hyperparameters) | ({"base": (node.base, Optimizer)} if isinstance(node, Mechanic) else {})
     if not dataclasses.is_dataclass(node):
@@ -188,7 +256,7 @@ def _paths(node: Any, prefix: str) -> list[str]:
 
 def _typed(value: Any, hint: Any, path: str) -> Any:
     """`value` as the type that a field asks for, read from text where it is text."""
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    options = _options(hint)
     if isinstance(value, str) and value.lower() == "none" and type(None) in options:
         return None
     why = f"{path} is {_spoken(hint)}"
@@ -208,7 +276,13 @@ def _as(kind: Any, value: Any) -> Any:
         if value not in choices:
             raise unknown("choice", str(value), map(str, choices))
         return value
-    if isinstance(kind, type) and issubclass(kind, Schedule | Optimizer | Watcher):
+    if typing.get_origin(kind) is tuple:
+        value = read(value, WORDS) if isinstance(value, str) else value
+        return tuple(
+            _typed(item, typing.get_args(kind)[0], "each")
+            for item in (value if isinstance(value, list | tuple) else [value])
+        )
+    if isinstance(kind, type) and issubclass(kind, Schedule | Optimizer | Watcher | Group | Independent | Opposed):
         value = read(value, WORDS) if isinstance(value, str) else value
         if not isinstance(value, kind):
             raise TypeError
@@ -220,6 +294,10 @@ def _as(kind: Any, value: Any) -> Any:
     if kind is float:
         return float(value)
     return _exactly(kind, value)
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
 
 
 def _exactly(kind: Any, value: Any) -> Any:
@@ -237,16 +315,22 @@ def _spoken(hint: Any) -> str:
         Optimizer: "an optimizer, such as adamw(b2=0.95)",
         Feedback: "plateau or greedy, such as plateau(patience=3)",
         EarlyStopping: "a rule, such as early_stopping(patience=5)",
+        Independent: "independent(1e-4)",
+        Opposed: "opposed(low=0.85, high=0.95)",
+        Group: "a group, such as group('head', rate=0.1) or rest()",
+        tuple[Group, ...]: "groups, such as [group('head', rate=0.1), rest()]",
+        tuple[int | str, ...]: "times, such as [100, '50%']",
     }
-    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return " or ".join(names.get(option, "set field by field, with a longer path") for option in options)
+    return " or ".join(names.get(option, "set field by field, with a longer path") for option in _options(hint))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Optimizer | Watcher):
         return value.spelled()
-    if isinstance(value, Schedule):
+    if isinstance(value, Schedule | Group):
         return repr(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
     if dataclasses.is_dataclass(value):
         return {
             "kind": type(value).__name__,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import numpy as np
 
-from lrlab.optim import evaluation_params, observe
+from lrlab.optim import by_name, evaluation_params, observe
 from lrlab.parallel import Strategy, compiled
 from lrlab.record import Record
 from lrlab.refusal import unknown
@@ -47,6 +47,7 @@ class Plan:
         evaluate_every: updates between evaluations on held-out data; there is always one at the end.
         log_every: updates between rows of the record.
         chunk: updates per dispatch, at most. From eight on, XLA:CPU keeps its temporary memory between updates.
+        skip: updates in a row that may be skipped before the run counts as diverged.
     """
 
     steps: int
@@ -55,6 +56,7 @@ class Plan:
     evaluate_every: int = 100
     log_every: int = 10
     chunk: int = 20
+    skip: int = 0
 
     def chunks(self) -> list[int]:
         """The lengths of the chunks: few different ones, since each is compiled."""
@@ -115,6 +117,7 @@ class _Notes:
         self.diverged: int | None = None
         self.stopped: int | None = None
         self._because: dict[str, str] = {}
+        self._skipped, self._total = 0, 0  # updates in a row up to now, and in all
         self._waiting: tuple[int, Any, Any] | None = None
         self._held_out = dict.fromkeys(names, float("nan"))
         self._losses: list[np.ndarray] = []
@@ -134,12 +137,25 @@ class _Notes:
         if self.diverged is None and self._waiting is not None:
             self._write(*self._waiting)
         losses = np.concatenate(self._losses)
-        final = {**self._held_out, "train_loss": float(np.mean(losses[-max(1, self.plan.steps // 20) :]))}
+        last = losses[-max(1, self.plan.steps // 20) :]
+        last = last[np.isfinite(last)] if self.plan.skip and np.isfinite(last).any() else last
+        final = {**self._held_out, "train_loss": float(np.mean(last))}
         end = "finished" if self.stopped is None else "stopped"
         if self.diverged is not None:
             final, end, self.stopped, self._because = dict.fromkeys(final, float("nan")), "diverged", None, {}
-        self.record.write([{"step": len(losses), "end": end, **self._because, "final": final}])
+        skipped = {"skipped": self._total} if self.plan.skip else {}
+        self.record.write([{"step": len(losses), "end": end, **self._because, **skipped, "final": final}])
         return final
+
+    def _bad(self, metrics: Any) -> np.ndarray:
+        """Updates at which the run counts as diverged: the loss is not finite, or too many in a row were skipped."""
+        if "skipped" not in metrics:
+            return np.flatnonzero(~np.isfinite(metrics["loss"]))
+        in_a_row = np.empty(len(metrics["skipped"]), int)
+        for i, skipped in enumerate(metrics["skipped"]):
+            self._skipped = in_a_row[i] = self._skipped + 1 if skipped else 0
+        self._total += int(np.sum(metrics["skipped"]))
+        return np.flatnonzero(in_a_row > self.plan.skip)
 
     @property
     def metrics(self) -> list[str]:
@@ -153,7 +169,8 @@ class _Notes:
 
     def _write(self, first: int, metrics: Any, held_out: Any) -> bool:
         metrics, held_out = jax.device_get((metrics, held_out))
-        bad = np.flatnonzero(~np.isfinite(metrics["loss"]))
+        metrics = by_name(metrics)
+        bad = self._bad(metrics)
         count = len(metrics["loss"]) if not len(bad) else int(bad[0]) + 1
         if len(bad):
             self.diverged = first + int(bad[0])

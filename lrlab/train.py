@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from lrlab.node import Node
-from lrlab.optim import EarlyStopping, Feedback, Optimizer, Watcher, observe, values_used
+from lrlab.node import Node, structural
+from lrlab.optim import EarlyStopping, Feedback, Group, Optimizer, Watcher, observe, updates_done, values_held
 from lrlab.schedule import Schedule
 from lrlab.task import Params, Task
 
@@ -19,7 +19,7 @@ Metrics = dict[str, jax.Array]
 class TrainState(NamedTuple):
     """What a step changes. Everything else of step t is a function of t, so resuming is exact by construction."""
 
-    step: jax.Array  # int32: updates done
+    step: jax.Array  # int32: batches seen; the schedules' clock, which skipped updates do not move, is in opt_state
     params: Params  # float32
     opt_state: Any
     watched: tuple[Any, ...]  # states of the member's watchers: its feedback, its early stopping
@@ -34,6 +34,9 @@ class Member(Node):
     clip: Any = None  # bound on the gradient's global norm: a number, a schedule, or None
     feedback: Feedback | None = None  # what multiplies the schedule by a gain
     stop: EarlyStopping | None = None
+    groups: tuple[Group, ...] = ()
+    restarts: Any = ()  # updates before which the optimizer's moments begin anew
+    skip: bool = structural(default=False)  # whether updates with gradients that are not finite are left out
 
     @property
     def watchers(self) -> tuple[Watcher | None, ...]:
@@ -41,8 +44,10 @@ class Member(Node):
         return self.feedback, self.stop
 
     def transformation(self, watched: tuple[Any, ...]) -> optax.GradientTransformationExtraArgs:
-        """The optimizer at the rate that the schedule and the feedback, in its state, say."""
-        return self.optimizer.build(self.schedule if self.feedback is None else watched[0].gain * self.schedule)
+        """The optimizer at the rates that the schedules and the feedback, in its state, say."""
+        gained = lambda schedule: schedule if self.feedback is None else watched[0].gain * schedule
+        groups = [one if one.schedule is None else one.replace(schedule=gained(one.schedule)) for one in self.groups]
+        return self.optimizer.build(gained(self.schedule), groups, self.restarts)
 
 
 def begin(task: Task, member: Member) -> TrainState:
@@ -79,7 +84,7 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
             loss, gradient = lax.psum((loss, gradient), axis)  # sums, so that devices may hold unequal shares
         loss, gradient = jax.tree.map(lambda x: x / batch, (loss, gradient))
         norm = optax.tree.norm(gradient)
-        bound = member.clip(state.step) if isinstance(member.clip, Schedule) else member.clip
+        bound = member.clip(updates_done(state.opt_state)) if isinstance(member.clip, Schedule) else member.clip
         watched = observe(member.watchers, state.watched, {"train_loss": loss})
         updates, opt_state = member.transformation(watched).update(
             _clipped(gradient, norm, bound), state.opt_state, state.params, value=loss
@@ -88,7 +93,12 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
         metrics = {"loss": loss, "grad_norm": norm, **_used(member, opt_state)}
         if isinstance(member.clip, Schedule):
             metrics["clip"] = bound
-        return TrainState(state.step + 1, params, opt_state, watched), metrics  # type: ignore[arg-type]
+        new = TrainState(state.step + 1, params, opt_state, watched)  # type: ignore[arg-type]
+        if member.skip:
+            finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+            new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)._replace(step=state.step + 1)
+            metrics["skipped"] = (~finite).astype(jnp.float32)
+        return new, metrics
 
     return step
 
@@ -139,4 +149,4 @@ def _clipped(gradient: Params, norm: jax.Array, bound: Any) -> Params:
 
 def _used(member: Member, opt_state: Any) -> Metrics:
     scheduled = {name for name, value in member.optimizer.hyperparameters.items() if isinstance(value, Schedule)}
-    return {name: value for name, value in values_used(opt_state).items() if name in scheduled | {"learning_rate"}}
+    return {name: value for name, value in values_held(opt_state).items() if name in scheduled | {"learning_rate"}}

@@ -1,13 +1,16 @@
-"""Optimizers as small values: a name and its hyperparameters, each a number or a schedule, built by optax."""
+"""Optimizers as small values: a name and its hyperparameters, each a number or a schedule, built of optax's parts."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self
 
 import optax
 
 from lrlab.node import Node
-from lrlab.optim.scheduled import scheduled
+from lrlab.optim.coupled import Independent, Opposed
+from lrlab.optim.grouped import Direction, grouped
+from lrlab.optim.groups import Group, checked
 from lrlab.refusal import Refused
 from lrlab.schedule import Horizon, Schedule
 from lrlab.schedule.write import written
@@ -19,16 +22,33 @@ class Optimizer(Node):
     name: str
     hyperparameters: dict[str, Any]
 
-    def build(self, learning_rate: Schedule | float) -> optax.GradientTransformationExtraArgs:
-        """The optax transformation; its state counts updates and holds the values used."""
-        factory, fixed = _OPTAX[self.name]
-        return scheduled(factory, learning_rate=learning_rate, **fixed, **self.hyperparameters)
+    def build(
+        self, learning_rate: Schedule | float, groups: Sequence[Group] = (), restarts: Sequence[Any] = ()
+    ) -> optax.GradientTransformationExtraArgs:
+        """The optax transformation; its state counts updates and holds the values used.
+
+        Args:
+            learning_rate: a schedule in steps, or a number.
+            groups: rules for parameters by their paths, `group(...)` and `rest(...)`; by default all are one group.
+            restarts: updates before which the optimizer's moments begin anew (and with them the count of Adam's bias
+                correction), while the schedules go on.
+
+        Raises `Refused` at `init` if a parameter is in no group or in two.
+        """
+        bound = self.bound(learning_rate).hyperparameters
+        return grouped(_DIRECTIONS[self.name], checked(groups), learning_rate, restarts=restarts, **bound)
+
+    def bound(self, learning_rate: Any) -> Self:
+        """The same optimizer with what is coupled to the rate, `independent` and `opposed`, beside that rate."""
+        coupled = {k: v for k, v in self.hyperparameters.items() if isinstance(v, Independent | Opposed)}
+        bound = {name: value.bound(learning_rate) for name, value in coupled.items()}
+        return self.replace(hyperparameters={**self.hyperparameters, **bound})
 
     def resolve(self, horizon: Horizon) -> Self:
         """The same optimizer with the durations of its schedules in steps."""
         return self.replace(
             hyperparameters={
-                name: value.resolve(horizon) if isinstance(value, Schedule) else value
+                name: value.resolve(horizon) if isinstance(value, Schedule | Independent) else value
                 for name, value in self.hyperparameters.items()
             }
         )
@@ -75,7 +95,7 @@ def adam(b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8) -> Optimizer:
 
 
 def adamw(b1: Any = 0.9, b2: Any = 0.999, eps: Any = 1e-8, weight_decay: Any = 1e-2) -> Optimizer:
-    """Adam with decoupled weight decay, multiplied by the rate (Loshchilov & Hutter 2017)."""
+    """Adam with decoupled weight decay, multiplied by the rate, or `independent(...)` (Loshchilov & Hutter 2017)."""
     return _optimizer("adamw", b1=b1, b2=b2, eps=eps, weight_decay=weight_decay)
 
 
@@ -108,21 +128,23 @@ OPTIMIZERS = {
     factory.__name__: factory
     for factory in (sgd, momentum, nesterov, adam, adamw, rmsprop, adagrad, adadelta, lion, muon)
 }
-_OPTAX = {
-    "sgd": (optax.sgd, {}),
-    "momentum": (optax.sgd, {}),
-    "nesterov": (optax.sgd, {"nesterov": True}),
-    **{name: (getattr(optax, name), {}) for name in ("adam", "adamw", "rmsprop", "adagrad", "adadelta", "lion")},
-    "muon": (optax.contrib.muon, {}),
+_DIRECTIONS = {
+    "sgd": Direction(optax.identity),
+    "momentum": Direction(lambda momentum: optax.trace(momentum)),
+    "nesterov": Direction(lambda momentum: optax.trace(momentum, nesterov=True)),
+    "adam": Direction(optax.scale_by_adam),
+    "adamw": Direction(optax.scale_by_adam),
+    "rmsprop": Direction(optax.scale_by_rms),
+    "adagrad": Direction(optax.scale_by_rss),
+    "adadelta": Direction(optax.scale_by_adadelta, into_gradient=True),
+    "lion": Direction(optax.scale_by_lion),
+    "muon": Direction(partial(optax.contrib.muon, learning_rate=-1.0), matrices_only=True),
 }
 
 
 def _optimizer(name: str, **hyperparameters: Any) -> Optimizer:
     for key, value in hyperparameters.items():
-        if (
-            isinstance(value, bool | str)
-            or not isinstance(value, int | float | Schedule)
-            and not hasattr(value, "dtype")
-        ):
+        kinds = int | float | Schedule | (Independent if key == "weight_decay" else Opposed)
+        if isinstance(value, bool | str) or not isinstance(value, kinds) and not hasattr(value, "dtype"):
             raise Refused(f"{name}({key}={value!r}): {key} is a number or a schedule")
     return Optimizer(name, {k: float(v) if isinstance(v, int) else v for k, v in hyperparameters.items()})
