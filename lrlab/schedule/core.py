@@ -30,7 +30,7 @@ from lrlab.schedule.write import written
 
 _scalar = SimpleNamespace(
     where=lambda condition, a, b: a if condition else b,
-    minimum=min, maximum=max, sqrt=math.sqrt, sin=math.sin, exp=math.exp, log=math.log, log1p=math.log1p,
+    minimum=min, maximum=max, round=round, sqrt=math.sqrt, exp=math.exp, log=math.log, log1p=math.log1p,
     expm1=math.expm1, asarray=np.asarray,
 )  # fmt: skip
 _BLOCK = 2**16  # steps evaluated at once on the host: what fits into the cache is three times as fast

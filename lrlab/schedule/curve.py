@@ -16,13 +16,18 @@ from lrlab.schedule.number import number
 from lrlab.schedule.write import written
 
 
+_SMALL = (1.0, 2.0, 3.0, 4.0)  # exponents that are multiplied out
+
+
 class Curve(Node, ABC):
     """Base of the curves."""
 
     def __call__(self, a: Any, b: Any, u: Any, r: Any, xp: Any) -> Any:
         """The level at elapsed fraction `u`."""
         rise, fall = self.shares(u, r, xp)
-        return a * fall + b * rise
+        if isinstance(b, float) and b == 0:  # compiled, the other share is then never computed
+            return a * fall
+        return b * rise if isinstance(a, float) and a == 0 else a * fall + b * rise
 
     @abstractmethod
     def shares(self, u: Any, r: Any, xp: Any) -> tuple[Any, Any]:
@@ -76,7 +81,11 @@ class Cosine(Curve):
     """a + (b - a)(1 - cos(pi u))/2, as squared sines, which do not cancel (Loshchilov & Hutter 2016, eq. 5)."""
 
     def shares(self, u, r, xp):
-        return xp.sin(np.pi / 2 * u) ** 2, xp.sin(np.pi / 2 * r) ** 2
+        u, r = abs(u - 2 * xp.round(u / 2)), abs(r - 2 * xp.round(r / 2))  # beyond 1 it turns back
+        # the smaller share is sin(pi/2 m)**2 for an m up to 1/2: a Taylor polynomial, right to 7e-9, costs a fifth of a sine
+        x = (np.pi / 2 * xp.minimum(u, r)) ** 2
+        smaller = x * (1 - x * (1 / 3 - x * (2 / 45 - x * (1 / 315 - x * (2 / 14175 - x * 2 / 467775)))))
+        return xp.where(u < r, smaller, 1 - smaller), xp.where(u < r, 1 - smaller, smaller)
 
 
 class Sqrt(Curve):
@@ -106,6 +115,9 @@ class Power(Curve):
     p: Any
 
     def shares(self, u, r, xp):
+        if isinstance(self.p, float) and self.p in _SMALL:  # 1 - u**n = (1 - u)(1 + u + ... + u**(n - 1))
+            powers = [u**i for i in range(int(self.p))]
+            return u * powers[-1], r * sum(powers)
         log_u = xp.where(u < 0.5, xp.log(xp.maximum(u, 1e-30)), xp.log1p(-xp.minimum(r, 0.5)))
         return xp.where(u > 0, xp.exp(self.p * log_u), 0.0), xp.where(u > 0, -xp.expm1(self.p * log_u), 1.0)
 
