@@ -15,7 +15,6 @@ from lrlab.refusal import Refused
 from lrlab.schedule.number import number
 from lrlab.schedule.write import written
 
-
 _SMALL = (1.0, 2.0, 3.0, 4.0)  # exponents that are multiplied out
 
 

@@ -1,4 +1,4 @@
-"""Schedules: what one costs inside a compiled step, what it costs on the host, and how right its last steps are.
+"""Schedules: what one costs inside a compiled step and on the host, what each of the museum costs, how right the last steps are.
 
     python schedule.py [--quick] [--json]
 
@@ -11,6 +11,7 @@ import json
 import math
 import platform
 import random
+import re
 import statistics
 import time
 
@@ -22,6 +23,7 @@ from jax import lax
 
 try:
     import lrlab as lr
+    from lrlab.schedule.notation import public
 except ImportError:
     lr = None
 
@@ -136,6 +138,26 @@ def host(rounds: int) -> dict:
     }
 
 
+def museum(rounds: int) -> dict:
+    """Every schedule of lr.named, as its docstring writes it, at a million steps in one compiled call: times one jnp.cos."""
+    if lr is None:
+        return {}
+    million = jnp.arange(10**6, dtype=jnp.int32)
+    fractions = million / 10**6
+    run = lr.Horizon(steps=10**6, batch=512, sequence=1024, epoch=512 * 5000)
+
+    def call(function, steps):
+        compiled = jax.jit(function)
+        return lambda: jax.block_until_ready(compiled(steps))
+
+    calls = {"jnp.cos": call(jnp.cos, fractions)}
+    for name, function in public(lr.named).items():
+        text = re.search(r">>> (.*)", function.__doc__).group(1).replace("curves.", "")
+        calls[name] = call(lr.parse(f"named.{text}").resolve(run), million)
+    taken = interleaved(calls, rounds)
+    return {name: {"times cos": spread([t / c for t, c in zip(taken[name], taken["jnp.cos"])])} for name in calls}
+
+
 def exact(shape: str, left: int, total: int) -> float:
     """The gain with `left` of `total` steps to go, in float64 and without cancellation."""
     return left / total if shape == "linear" else math.sin(0.5 * math.pi * left / total) ** 2
@@ -166,7 +188,7 @@ def printed(found: dict) -> str:
         return "{:9.3f} [{:.3f}, {:.3f}]".format(*values)
 
     lines = [str(found["versions"])]
-    for part, title in (("inside", inside.__doc__), ("host", host.__doc__)):
+    for part, title in (("inside", inside.__doc__), ("host", host.__doc__), ("museum", museum.__doc__)):
         lines += ["", title, f"{'':18}" + "".join(f"{kind:>32}" for kind in next(iter(found[part].values())))]
         lines += [f"{n:18}" + "".join(f"{ratio(v):>32}" for v in row.values()) for n, row in found[part].items()]
     lines += ["", precision.__doc__, *(f"{name:34}{error:12.2e}" for name, error in found["precision"].items())]
@@ -184,6 +206,7 @@ def main() -> None:
         "versions": versions | {"python": platform.python_version()},
         "inside": inside(rounds),
         "host": host(rounds),
+        "museum": museum(rounds),
         "precision": precision(),
     }
     print(json.dumps(found) if given.json else printed(found))
