@@ -142,6 +142,8 @@ def test_a_diverged_arm_ends_in_exit_code_3_with_its_records_kept(module, tmp_pa
         (["show", "decay('1e6tok')"], "cannot become steps without batch"),
         (["show", "clami"], "there is no schedule or experiment 'clami'; did you mean 'claim'?"),
         (["show", "decay()", "--plot", "rates.xyz"], "end its name in .png, .svg or .pdf"),
+        (["show", "decay()", "--steps", "0"], "steps is a positive whole number"),
+        (["show", "claim", "--steps", "0"], "steps=0: steps is a positive whole number"),
         (["show"], "the following arguments are required"),
         (["run", "clami"], "there is no experiment 'clami'; did you mean 'claim'?"),
         (["run", "missing.py"], "there is no file missing.py"),

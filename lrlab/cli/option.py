@@ -45,7 +45,7 @@ def study(options: argparse.Namespace) -> Any:
 
     name = options.experiment if "experiment" in options else options.what[0]
     changes = dict(assignment(text) for text in options.set)
-    if getattr(options, "steps", None):
+    if getattr(options, "steps", None) is not None:
         changes = {"steps": options.steps, **changes}
     module = catalogue.load(name)
     return prepare(module, Path(name).stem, options.preset, options.arm, changes, getattr(options, "seeds", None))
