@@ -11,12 +11,15 @@ import optax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 import lrlab as lr
 from lrlab import loop, record, study
 from lrlab.experiment import Experiment, override
 from lrlab.optim import early_stopping, greedy, plateau, sgd, with_feedback
 from lrlab.parallel import compiled, strategy
+from lrlab.report.sample import sample
+from lrlab.report.study import _used, print_study
 from lrlab.schedule.notation import read
 from lrlab.task.quadratic import Quadratic
 from lrlab.train import begin
@@ -319,12 +322,21 @@ def test_early_stopping_ends_the_run_keeps_its_records_and_says_so(tmp_path):
     assert rows[-1]["final"]["loss"] == outcome.final["loss"] == rows[-2]["held_out"]["loss"]
 
 
-def test_a_study_tells_which_runs_stopped(tmp_path):
-    module = types.SimpleNamespace(BASE=BASE, ARMS={"a": {"stop": early_stopping(2)}, "b": {}}, PRESETS={"cpu": {}})
+def test_a_study_tells_which_runs_stopped_and_draws_the_rates_really_used(tmp_path, capsys):
+    arms = {"a": {"stop": early_stopping(2)}, "b": {"feedback": plateau(0.5, 2, "keras")}}
+    module = types.SimpleNamespace(BASE=BASE, ARMS=arms, PRESETS={"cpu": {}})
     prepared = study.prepare(module, "short", seeds=1)
-    result = study.run(prepared, tmp_path / "out", lambda e: strategy(None, 8, 1, jax.devices()[:1]), study.Watcher())
+    result = study.run(prepared, tmp_path, lambda e: strategy(None, 8, 1, jax.devices()[:1]), study.Watcher())
     assert {arm: run["stopped"] for arm, run in result["arms"].items()} == {"a": [12], "b": [None]}
     assert prepared.arms["a"].values()["stop"].startswith("early_stopping(patience=2, mode='min'")
+    print_study(result, Console(width=120))
+    header, row = (line for line in capsys.readouterr().out.splitlines() if "stopped" in line or "1 of 1" in line)
+    assert header.split()[-1] == "stopped"
+    assert row.split()[0] == "a"
+    planned = sample(BASE.resolve().schedule, 24)
+    drawn = {arm: _used(planned, [list(record.rows(tmp_path / f"runs/{arm}/seed-0"))]).rate for arm in arms}
+    np.testing.assert_array_equal(drawn["a"], planned.rate)
+    np.testing.assert_allclose(drawn["b"] / 1e-30, [1.0] * 12 + [0.5] * 8 + [0.25] * 4, rtol=1e-6)
 
 
 def test_a_run_continued_from_a_saved_state_is_the_same_to_the_bit():

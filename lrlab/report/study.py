@@ -1,6 +1,6 @@
 """Figure and tables of a study, made from what was recorded."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from lrlab.record import read_json, rows
 from lrlab.refusal import Refused
 from lrlab.report.picture import draw_rate
-from lrlab.report.sample import sample
+from lrlab.report.sample import Sampled, sample
 from lrlab.report.style import frames, save, styles
 from lrlab.schedule import parse
 
@@ -35,8 +35,10 @@ def plot_study(folder: Path) -> list[Path]:
     for column, (group, arms) in enumerate(columns.items()):
         for name, peaks in arms.items():
             arm = peaks[-1]
-            run, curves = study["arms"][arm], _curves(folder, arm, study["arms"][arm]["seeds"])
-            draw_rate(axes[0, column], sample(parse(run["schedule"]), _last_step(curves)), name, style[name])
+            run, records = study["arms"][arm], _records(folder, arm, study["arms"][arm]["seeds"])
+            curves = [_held_out(record) for record in records]
+            planned = sample(parse(run["schedule"]), _last_step(curves))
+            draw_rate(axes[0, column], _used(planned, records), name, style[name])
             _draw_loss(axes[1, column], curves, name, style[name])
             if basins:
                 _draw_basin(axes[2, column], [study["arms"][arm] for arm in peaks], name, style[name])
@@ -69,12 +71,12 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
     table.add_column("arm", no_wrap=True)
     for name in metrics:
         table.add_column(name, justify="right", no_wrap=True)
-    lost = {arm: sum(step is not None for step in run["diverged"]) for arm, run in study["arms"].items()}
-    if any(lost.values()):
-        table.add_column("diverged", justify="right", no_wrap=True)
+    early = [end for end in ("diverged", "stopped") if any(map(_count(end), study["arms"].values()))]
+    for end in early:
+        table.add_column(end, justify="right", no_wrap=True)
     for arm, run in study["arms"].items():
-        diverged = [f"{lost[arm]} of {len(run['seeds'])}" if lost[arm] else ""] if any(lost.values()) else []
-        table.add_row(arm, *(_mean(run["final"].get(name, [])) for name in metrics), *diverged)
+        ends = [f"{count} of {len(run['seeds'])}" if (count := _count(end)(run)) else "" for end in early]
+        table.add_row(arm, *(_mean(run["final"].get(name, [])) for name in metrics), *ends)
     console.print(table)
     for claim in study["claims"]:
         console.print(f"[bold]{'HELD' if claim['holds'] else 'NOT HELD HERE'}[/]  {claim['text']}")
@@ -92,16 +94,36 @@ def read_study(folder: Path) -> dict[str, Any]:
     return read_json(folder / "verdict.json")
 
 
-def _curves(folder: Path, arm: str, seeds: Sequence[int]) -> list[np.ndarray]:
-    """Held-out loss of each seed, [evaluations, 2] of step and loss."""
-    curves = []
+def _records(folder: Path, arm: str, seeds: Sequence[int]) -> list[list[dict[str, Any]]]:
+    """The rows of each seed."""
+    records = []
     for path in sorted(folder.glob("runs/*/seed-*")):
         about = read_json(path / "experiment.json")
         if about["arm"] == arm and about["seed"] in seeds:
-            curves.append(
-                np.array([(row["step"], row["held_out"]["loss"]) for row in rows(path) if "held_out" in row], float)
-            )
-    return [curve.reshape(-1, 2) for curve in curves]
+            records.append(list(rows(path)))
+    return records
+
+
+def _held_out(record: Sequence[Mapping[str, Any]]) -> np.ndarray:
+    """Held-out loss, [evaluations, 2] of step and loss."""
+    curve = [(row["step"], row["held_out"]["loss"]) for row in record if "held_out" in row]
+    return np.array(curve, float).reshape(-1, 2)
+
+
+def _used(planned: Sampled, records: Sequence[Sequence[Mapping[str, Any]]]) -> Sampled:
+    """The schedule, or the rates of the first record where they are others: with a feedback, or found by the method."""
+    rates = [
+        (row["step"], row["learning_rate"]) for row in (records or [[]])[0] if row.get("learning_rate") is not None
+    ]
+    t, rate = np.array(rates, float).reshape(-1, 2).T
+    if np.allclose(rate, np.interp(t, planned.t, planned.rate), rtol=1e-4, atol=1e-6 * planned.peak):
+        return planned
+    return planned._replace(t=t, rate=rate)
+
+
+def _count(end: str) -> Callable[[Mapping[str, Any]], int]:
+    """How many runs of an arm ended so."""
+    return lambda run: sum(step is not None for step in run.get(end, []))
 
 
 def _last_step(curves: Sequence[np.ndarray]) -> int:
