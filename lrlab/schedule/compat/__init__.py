@@ -11,6 +11,9 @@ peer does after its end (hold, rise again, restart, go below zero) is part of it
 
 import lazy_loader
 
-PEERS = ("torch",)  # each a module of this package
+PEERS = (  # each a module of this package
+    "torch",
+    "transformers",
+)
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=PEERS)
