@@ -7,7 +7,7 @@ from .schedule import Horizon, Schedule
 from .schedule import warmup, stable, decay, ramp, rsqrt, inverse_time, off, table
 from .schedule import join, repeat, shift, minimum, maximum
 from .schedule import linear, cosine, sqrt, geometric, power, polynomial, exponential, rex, tanh, logarithmic, span
-from .schedule import named, compat, parse, from_json
+from .schedule import named, compat, parse, from_json, lint
 
 __all__ = [
     "warmup",
@@ -40,6 +40,7 @@ __all__ = [
     "compat",
     "parse",
     "from_json",
+    "lint",
     "optim",
     "scheduled",
     "values_used",

@@ -27,7 +27,7 @@ from lrlab.optim import (
     cycle_starts,
 )
 from lrlab.refusal import Refused, unknown
-from lrlab.schedule import Horizon, Schedule, table
+from lrlab.schedule import Finding, Horizon, Schedule, lint, table
 from lrlab.schedule.notation import read
 from lrlab.schedule.time import duration, whole
 from lrlab.task import Task
@@ -124,6 +124,18 @@ class Experiment:
             clip=self.clip.resolve(horizon) if isinstance(self.clip, Schedule) else self.clip,
             groups=groups,
             restart=restart,
+        )
+
+    def lint(self) -> list[Finding]:
+        """What a reader of the literature would remark on in the schedule, for this run and optimizer."""
+        horizon = self.horizon
+        return lint(
+            self.schedule,
+            self.steps,
+            optimizer=self.optimizer.name,
+            batch=self.batch,
+            sequence=horizon.sequence,
+            epoch=horizon.epoch,
         )
 
     @property

@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from lrlab.refusal import Refused
+from lrlab.schedule import Finding
 from lrlab.study import Study, Watcher
 
 
@@ -15,6 +17,7 @@ class Progress(Watcher):
     def __init__(self, study: Study, console: Console) -> None:
         self.study, self.console = study, console
         self.done = 0
+        self.remarks: set[tuple[str, str]] = set()
         self.bar = Bar(
             TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TextColumn("{task.fields[now]}"),
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
@@ -33,6 +36,10 @@ class Progress(Watcher):
     def began(self, arm: str, seed: int, steps: int, unit: str, per_step: int) -> None:
         self.steps, self.unit, self.per_step = steps, unit, per_step
         self.bar.reset(self.one, total=steps, description=f"{arm}, seed {seed}")
+        for finding in self._lint(arm):
+            if (finding.rule, finding.part) not in self.remarks:  # of several arms alike, the first
+                self.remarks.add((finding.rule, finding.part))
+                self._print(f"{arm}: {finding}")
 
     def step(self, step: int, loss: float, rate: float, per_s: float) -> None:
         speed = f"{per_s * self.per_step:,.0f} {self.unit}/s" if per_s == per_s else "compiling"
@@ -48,9 +55,13 @@ class Progress(Watcher):
             told = "  ".join(f"{name} {value:.4f}" for name, value in end["final"].items())
         if end["end"] == "stopped":
             told += f"  stopped after {end['step']} updates: {end['because']}"
-        self.console.print(
-            f"[{self.done}/{self.study.total}] {arm}, seed {seed}: {told}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        self._print(f"[{self.done}/{self.study.total}] {arm}, seed {seed}: {told}")
+
+    def _lint(self, arm: str) -> list[Finding]:
+        try:
+            return self.study.arms[arm].lint()
+        except Refused:  # no reason not to run
+            return []
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)

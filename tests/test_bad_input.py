@@ -206,7 +206,7 @@ def answered(words, capsys):
 @settings(
     max_examples=200, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(st.sampled_from(["list", "show"]), st.lists(WHAT, max_size=2), ARGUMENTS)
+@given(st.sampled_from(["list", "show", "lint"]), st.lists(WHAT, max_size=2), ARGUMENTS)
 def test_any_request_to_look_is_answered_within_a_second(folder, capsys, command, what, arguments):
     """`--steps 1000000 --json` prints a million values and may take longer; it is not what is asked here."""
     words = [command, *what, *(word for pair in arguments for word in pair)]

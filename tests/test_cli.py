@@ -84,6 +84,8 @@ def test_run_ends_in_a_verdict_a_figure_and_one_json_document(module, tmp_path, 
     assert set(result["claims"][0]) >= {"text", "holds", "measured", "low", "high", "unit"}
     assert set(next(iter(result["arms"].values()))) >= {"schedule", "seeds", "final", "diverged"}
     assert "[12/12]" in printed.err
+    remark = "group / stable @ 0.25: note: stable: the sum of the rates is 5, 2 times that of a cosine"
+    assert printed.err.count(remark) == printed.err.count("note: stable: the sum of the rates") == 1
     assert (tmp_path / "out/figure.png").stat().st_size > 10_000
     assert b"<svg" in (tmp_path / "out/figure.svg").read_bytes()[:600]
     assert main(["report", "out"]) == 0

@@ -32,7 +32,7 @@ def test_the_module_in_the_readme_is_an_experiment(tmp_path):
         assert prepare(module, "mine", preset).total == 6
 
 
-@pytest.mark.parametrize("line", re.findall(r"^    lrlab (show .*|list.*)$", README, re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^    lrlab ((?:show|lint) .*|list.*)$", README, re.MULTILINE))
 def test_a_command_works_as_written(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(shlex.split(line, comments=True)) == 0

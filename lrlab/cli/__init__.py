@@ -1,4 +1,4 @@
-"""The command line: `lrlab list`, `show`, `run` and `report`, each command a module with the options it takes."""
+"""The command line: `lrlab list`, `show`, `lint`, `run` and `report`, each command a module with the options it takes."""
 
 import argparse
 import io
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lrlab import __version__, catalogue
-from lrlab.cli import option, run, show
+from lrlab.cli import lint, option, run, show
 from lrlab.refusal import Failed, Refused
 
 # What needs JAX or matplotlib is imported where it is used: `lrlab --help` answers at once.
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = option.command(commands, "list", _list, "name the experiments, with their claims and costs")
     option.json_document(listing)
     show.add(commands)
+    lint.add(commands)
     run.add(commands)
     return parser
 

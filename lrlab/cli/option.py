@@ -2,11 +2,14 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lrlab import catalogue
-from lrlab.refusal import Refused
+from lrlab.refusal import Refused, unknown
+
+_STEPS = 1000
 
 
 def command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
@@ -36,6 +39,39 @@ def experiment(parser: argparse.ArgumentParser) -> None:
         metavar="PATH=VALUE",
         help="change a value, such as steps=500 or task.width=64 (may be repeated)",
     )
+
+
+def schedules(parser: argparse.ArgumentParser) -> None:
+    """The schedules or the experiment that a command looks at, and the run that they are for."""
+    parser.add_argument(
+        "what",
+        nargs="+",
+        metavar="SCHEDULE|EXPERIMENT",
+        help="'3e-4 * warmup(100) >> decay()', or a name from `lrlab list`",
+    )
+    parser.add_argument("--steps", type=int, help=f"length of the run (default: that of the schedule, else {_STEPS})")
+    parser.add_argument("--batch", type=int, help="examples per update, for durations in ex, ep and tok")
+    parser.add_argument("--sequence", type=int, help="tokens per example, for durations in tok")
+    parser.add_argument("--epoch", type=int, help="examples per epoch, for durations in ep")
+
+
+def names_experiment(what: Sequence[str]) -> bool:
+    """Whether the arguments are an experiment, rather than schedules."""
+    names = {entry.name for entry in catalogue.entries()}
+    if len(what) == 1 and (what[0] in names or what[0].endswith(".py")):
+        return True
+    for word in what:
+        if word.isidentifier():
+            raise unknown("schedule or experiment", word, names)
+    return False
+
+
+def own_length(schedule: Any) -> int:
+    """The length of a schedule, or of a run to show it in."""
+    try:
+        return schedule.length
+    except Refused:
+        return _STEPS
 
 
 def study(options: argparse.Namespace) -> Any:

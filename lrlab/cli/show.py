@@ -5,11 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lrlab import catalogue
 from lrlab.cli import option
-from lrlab.refusal import Refused, unknown
 
-_STEPS = 1000
 _MOST_VALUES = 2**20  # steps whose every value --json holds; longer runs are thinned
 _THINNED = 5000
 _MOST_LISTED = 40  # parts; --json has them all
@@ -18,16 +15,7 @@ _MOST_LISTED = 40  # parts; --json has them all
 def add(commands: Any) -> None:
     """The command and its options."""
     show = option.command(commands, "show", _show, "print schedules or an experiment, without running anything")
-    show.add_argument(
-        "what",
-        nargs="+",
-        metavar="SCHEDULE|EXPERIMENT",
-        help="'3e-4 * warmup(100) >> decay()', or a name from `lrlab list`",
-    )
-    show.add_argument("--steps", type=int, help=f"length of the run (default: that of the schedule, else {_STEPS})")
-    show.add_argument("--batch", type=int, help="examples per update, for durations in ex, ep and tok")
-    show.add_argument("--sequence", type=int, help="tokens per example, for durations in tok")
-    show.add_argument("--epoch", type=int, help="examples per epoch, for durations in ep")
+    option.schedules(show)
     show.add_argument("--plot", type=Path, metavar="FILE", help="draw into FILE (.png, .svg or .pdf)")
     show.add_argument("--log", action="store_true", help="a log axis of rates, for the plot in the terminal")
     option.experiment(show)
@@ -39,13 +27,7 @@ def _show(options: argparse.Namespace) -> int:
         from lrlab.report import check_suffix
 
         check_suffix(options.plot)
-    names = {entry.name for entry in catalogue.entries()}
-    if len(options.what) == 1 and (options.what[0] in names or options.what[0].endswith(".py")):
-        return _show_experiment(options)
-    for what in options.what:
-        if what.isidentifier():
-            raise unknown("schedule or experiment", what, names)
-    return _show_schedules(options)
+    return _show_experiment(options) if option.names_experiment(options.what) else _show_schedules(options)
 
 
 def _show_schedules(options: argparse.Namespace) -> int:
@@ -55,7 +37,7 @@ def _show_schedules(options: argparse.Namespace) -> int:
     from lrlab.schedule import Horizon, parse
 
     given = [parse(text) for text in options.what]
-    steps = max(map(_own_length, given)) if options.steps is None else options.steps
+    steps = max(map(option.own_length, given)) if options.steps is None else options.steps
     horizon = Horizon(steps, options.batch, options.sequence, options.epoch)
     schedules = [option.drawable(schedule.resolve(horizon), steps) for schedule in given]
     curves = [sample(schedule, steps) for schedule in schedules]
@@ -69,13 +51,6 @@ def _show_schedules(options: argparse.Namespace) -> int:
         print("\n" + f"{letter(i, len(given))}  {text}".strip())
         _print_schedule(schedule, curve)
     return 0
-
-
-def _own_length(schedule: Any) -> int:
-    try:
-        return schedule.length
-    except Refused:
-        return _STEPS
 
 
 def _show_experiment(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from lrlab.schedule.curve import (
     sqrt,
     tanh,
 )
+from lrlab.schedule.lint import Finding, lint
 from lrlab.schedule.notation import from_json, parse
 from lrlab.schedule.time import Duration, Horizon
 from lrlab.schedule.words import (
@@ -35,9 +36,9 @@ from lrlab.schedule.words import (
 )
 
 __all__ = [
-    "Curve", "Duration", "Horizon", "Mark", "Schedule",
+    "Curve", "Duration", "Finding", "Horizon", "Mark", "Schedule",
     "cosine", "exponential", "geometric", "linear", "logarithmic", "polynomial", "power", "rex", "span", "sqrt", "tanh",
     "decay", "inverse_time", "join", "maximum", "minimum", "off", "ramp", "repeat", "rsqrt", "shift", "stable", "table",
     "warmup",
-    "compat", "from_json", "named", "parse",
+    "compat", "from_json", "lint", "named", "parse",
 ]  # fmt: skip
