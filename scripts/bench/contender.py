@@ -3,8 +3,9 @@
     python contender.py FILE '{"layers": 4, ...}'
 
 FILE defines `make(setting) -> run`, and `run(steps) -> loss`: train that many more steps and return the loss of the
-last one as a float. For each line read, one JSON line is written: {"wall": s, "cpu": s, "loss": x}; the first, unasked,
-holds {"versions": ...}. Standard output belongs to the protocol: what the contender prints goes to standard error.
+last one as a float, or None if nothing is trained. For each line read, one JSON line is written: {"wall": s, "cpu": s,
+"loss": x}; the first, unasked, holds {"versions": ...}. Standard output belongs to the protocol: what the contender
+prints goes to standard error.
 """
 
 import importlib.metadata

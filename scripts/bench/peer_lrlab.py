@@ -26,8 +26,8 @@ def make(setting: Setting):
     schedule = peers.PEAK * lr.warmup(peers.WARMUP) >> lr.decay(curve=lr.cosine)
     optimizer = adamw(b1=peers.B1, b2=peers.B2, eps=peers.EPS, weight_decay=peers.WEIGHT_DECAY)
     member = Member(schedule.resolve(lr.Horizon(steps=peers.STEPS)), optimizer, 0, peers.CLIP)
-    here = strategy(None, setting.batch, 1, jax.devices()[:1])
-    chunk = compiled(here, task, setting.batch, 1, CHUNK)
+    here = strategy(None, setting.batch, setting.accumulate, jax.devices()[:1])
+    chunk = compiled(here, task, setting.batch, setting.accumulate, CHUNK)
     state, member, train = here.put(begin(task, member)), here.put(member), here.put(task.load().train)
 
     def run(steps: int) -> float:

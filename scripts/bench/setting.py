@@ -19,6 +19,7 @@ class Setting(NamedTuple):
     batch: int
     dtype: str = "float32"
     threads: int = 2  # of torch; one where that is faster
+    accumulate: int = 1  # microbatches, of lrlab
 
     @property
     def tokens(self) -> int:

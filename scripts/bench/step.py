@@ -22,8 +22,11 @@ CONTENDERS = {  # name: (file, changes of the setting)
     "naive JAX": ("naive_jax.py", {}),
     "plain JAX": ("plain_jax.py", {}),
     "lrlab": ("peer_lrlab.py", {}),
+    "its matmuls": ("matmuls_jax.py", {}),
 }
 INFORMATION = {
+    "lrlab, 4 microbatches": ("peer_lrlab.py", {"accumulate": 4}),
+    "their matmuls": ("matmuls_jax.py", {"accumulate": 4}),
     "torch eager, 1 thread": ("peer_torch.py", {"threads": 1}),
     "torch eager, 2 threads": ("peer_torch.py", {"threads": 2}),
     "torch eager bf16": ("peer_torch.py", {"dtype": "bfloat16"}),
@@ -105,7 +108,8 @@ def table(found: dict) -> str:
         wall, cpu_ms = row["ms"]["wall"][0], row["ms"]["cpu"][0]
         ratios = "  ".join(f"{m:5.2f} [{a:.2f}, {b:.2f}]" for m, a, b in row["speed"].values())
         rate = 1e3 * setting.tokens / wall
-        lines.append(f"{name:24}{row['loss']:8.4f}{wall:9.3f}{cpu_ms:9.3f}{rate:9.0f}   {ratios}")
+        loss = "" if row["loss"] is None else f"{row['loss']:.4f}"
+        lines.append(f"{name:24}{loss:>8}{wall:9.3f}{cpu_ms:9.3f}{rate:9.0f}   {ratios}")
     return "\n".join(lines)
 
 
