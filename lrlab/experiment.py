@@ -98,9 +98,8 @@ class Experiment:
             raise Refused(
                 f"schedule={self.schedule!r} is not a schedule; to hold a rate write {self.schedule!r} * stable()"
             )
-
         if isinstance(self.optimizer, RateFree):
-            self.optimizer.suit(self.clip, self.feedback)
+            self.optimizer.suit(self.clip, self.feedback, self.groups, self.restart)
 
     @property
     def horizon(self) -> Horizon:

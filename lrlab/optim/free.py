@@ -34,15 +34,16 @@ class RateFree(Optimizer):
 
         Before the first update a method that estimates its rate has none: nan.
         """
-        if groups or restarts:
-            raise Refused(f"{self} has one estimate for all parameters and no restarts; leave out groups and restart")
+        self.suit(groups=groups, restarts=restarts)
         method = METHODS[self.name]
         return reporting(
             scheduled(method.factory, learning_rate=learning_rate, **self.hyperparameters), self.name, method.rate
         )
 
-    def suit(self, clip: Any, feedback: Any) -> None:
+    def suit(self, clip: Any = None, feedback: Any = None, groups: Any = (), restarts: Any = ()) -> None:
         """Raise `Refused` where a run would ask for what the method cannot give."""
+        if groups or restarts:
+            raise Refused(f"{self} has one state for all parameters and the whole run; leave out groups and restart")
         if clip is not None and self.name in ("momo", "momo_adam"):
             raise Refused(
                 f"{self} with clip={written(clip)}: its step divides by the gradient's squared norm, so that clipping "
@@ -138,8 +139,7 @@ class Mechanic(RateFree):
     def build(
         self, learning_rate: Schedule | float, groups: Sequence[Any] = (), restarts: Sequence[Any] = ()
     ) -> optax.GradientTransformationExtraArgs:
-        if groups or restarts:
-            raise Refused(f"{self} has one estimate for all parameters and no restarts; leave out groups and restart")
+        self.suit(groups=groups, restarts=restarts)
         tx = scheduled(partial(mechanize, self.base.build(learning_rate)), **self.hyperparameters)
         return reporting(tx, self.name, mechanic_rate)
 
