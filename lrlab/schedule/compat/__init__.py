@@ -12,8 +12,9 @@ peer does after its end (hold, rise again, restart, go below zero) is part of it
 import lazy_loader
 
 PEERS = (  # each a module of this package
+    "optax",
     "torch",
     "transformers",
 )
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=PEERS)
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=PEERS, submod_attrs={"optax": ["from_optax"]})
