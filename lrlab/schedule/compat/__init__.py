@@ -12,7 +12,11 @@ peer does after its end (hold, rise again, restart, go below zero) is part of it
 import lazy_loader
 
 PEERS = (  # each a module of this package
+    "big_vision",
+    "maxtext",
+    "nanodo",
     "optax",
+    "t5x",
     "torch",
     "transformers",
 )
