@@ -1,11 +1,12 @@
 """How PyTorch's users drive a scheduler: the rate that each update of a real optimizer uses."""
 
 import numpy as np
-import torch
 
 
 def optimizer(base_lr):
     """SGD on one parameter, whose gradient is there."""
+    import torch  # here, since pytest imports this module where torch is missing too
+
     parameter = torch.nn.Parameter(torch.ones(1))
     parameter.grad = torch.zeros(1)
     return torch.optim.SGD([parameter], lr=base_lr)
