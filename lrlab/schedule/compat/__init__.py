@@ -21,4 +21,8 @@ PEERS = (  # each a module of this package
     "transformers",
 )
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, submodules=PEERS, submod_attrs={"optax": ["from_optax"]})
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submodules=PEERS,
+    submod_attrs={"optax": ["from_optax"], "torch.live": ["from_torch"]},
+)

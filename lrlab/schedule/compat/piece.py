@@ -1,8 +1,17 @@
-"""What peers' schedules are put together from: ways between two levels, and pieces of them."""
+"""What peers' schedules are put together from: ways between two levels, pieces of them, first steps, and tables."""
 
+from typing import Any
+
+from lrlab.refusal import Refused
 from lrlab.schedule import words
+from lrlab.schedule.clock import Repeat, Shift
+from lrlab.schedule.combine import Pointwise, Scale, Sequence, Then, then
+from lrlab.schedule.compat import check
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, linear, span
+from lrlab.schedule.part import Part, Table
+from lrlab.schedule.time import Horizon
+from lrlab.schedule.write import written
 
 
 def way(over: int | None, start: float, to: float, curve: Curve = linear) -> Schedule:
@@ -41,3 +50,90 @@ def ratio(a: float, b: float) -> float:
     exact = a / b
     short = float(f"{exact:.12g}")
     return short if abs(short - exact) <= 4e-16 * abs(exact) else exact
+
+
+def first(schedule: Schedule, steps: int) -> Schedule:
+    """The first `steps` steps of a schedule, made to last just so long: cut where it is longer, held where shorter.
+
+    >>> first(words.decay(100), 70), first(words.decay(100), 120), first(words.repeat(words.decay(10)), 25)
+    (decay(70, curve=span(0, 0.7)), join(decay(100), off(20)), repeat(decay(10), over=25))
+    """
+    if schedule._claims():
+        try:
+            return schedule.resolve(Horizon(steps=steps))
+        except Refused:  # what it lasts without the part that takes the rest is longer
+            return _cut(schedule, steps)
+    rest = steps - schedule.length
+    return _cut(schedule, steps) if rest < 0 else _held(schedule, rest)
+
+
+def tabulated(function: Any, steps: Any, where: str, name: str) -> list[float]:
+    """The values of a Python function at updates 0 to steps - 1; `Refused` where it is none, or `steps` is not said."""
+    if not callable(function):
+        raise Refused(f"{where}({name}={written(function)}): {name} is a function of the update number")
+    if steps is None:
+        raise Refused(
+            f"{where} is given a Python function, which becomes a table; say for how many updates, steps=1000"
+        )
+    return [
+        number(function(t), f"{where}({name}=...) at update {t}")
+        for t in range(check.steps(steps, where, "steps", least=1))
+    ]
+
+
+def number(value: Any, where: str) -> float:
+    """What a Python function returned, as a float."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise Refused(f"{where} is {value!r}, not a number") from None
+
+
+def _cut(schedule: Any, steps: int) -> Schedule:
+    """A schedule that lasts longer than `steps`, ended there."""
+    match schedule:
+        case Scale():
+            return schedule.replace(shape=_cut(schedule.shape, steps))
+        case Pointwise():
+            longer = [part for part in schedule.parts if part._claims() or part.length > steps]
+            return schedule.replace(
+                parts=tuple(first(part, steps) if part in longer else part for part in schedule.parts)
+            )
+        case Sequence():
+            return _cut_sequence(schedule, steps)
+        case Repeat() if schedule.shrink > 1:  # such cycles are counted
+            whole, rest = divmod(steps, schedule.schedule.length)
+            last = schedule.shrink**whole * first(schedule.schedule, rest) if rest else None
+            parts = [schedule.replace(times=whole) if whole else None, last]
+            return words.join(*filter(None, parts))
+        case Repeat():
+            return schedule.replace(times=None, over=steps)
+        case Shift():
+            return schedule.replace(schedule=first(schedule.schedule, max(steps + schedule.by, 0)))
+        case Table():
+            return Table(schedule.values[..., : steps + 1])
+        case Part():
+            curve = getattr(schedule, "curve", None)
+            if not steps or schedule.over is None or curve is None:
+                return schedule.replace(over=steps)
+            return schedule.replace(over=steps, curve=piece(curve, 0, steps / schedule.length))
+    raise Refused(f"{schedule} cannot be ended at step {steps}")
+
+
+def _cut_sequence(schedule: Sequence, steps: int) -> Schedule:
+    kept = []
+    for part in schedule.parts:
+        lasts = steps if part._claims() else min(part.length, steps)
+        if lasts or not kept:
+            kept.append(part if not part._claims() and part.length == lasts else first(part, lasts))
+        steps -= lasts
+    return kept[0] if len(kept) == 1 else schedule.replace(parts=tuple(kept))
+
+
+def _held(schedule: Schedule, rest: int) -> Schedule:
+    """A schedule that is followed by `rest` steps at its last level."""
+    if not rest:
+        return schedule
+    if isinstance(schedule, Scale) and schedule.shape != Then(()):
+        return schedule.replace(shape=_held(schedule.shape, rest))
+    return words.join(schedule, words.off(rest)) if schedule._ends_at_zero() else then(schedule, words.stable(rest))
