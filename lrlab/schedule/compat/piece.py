@@ -109,7 +109,8 @@ def _cut(schedule: Any, steps: int) -> Schedule:
         case Repeat():
             return schedule.replace(times=None, over=steps)
         case Shift():
-            return schedule.replace(schedule=first(schedule.schedule, max(steps + schedule.by, 0)))
+            within = max(steps + schedule.by, 1)  # a clock set back by more than there is stands at the first step
+            return schedule.replace(schedule=first(schedule.schedule, within), by=within - steps)
         case Table():
             return Table(schedule.values[..., : steps + 1])
         case Part():
