@@ -13,7 +13,9 @@ from lrlab.loop import Plan
 from lrlab.node import Node
 from lrlab.optim import (
     WORDS,
+    Batches,
     EarlyStopping,
+    Effective,
     Feedback,
     Group,
     Independent,
@@ -21,10 +23,13 @@ from lrlab.optim import (
     Opposed,
     Optimizer,
     RateFree,
+    Scaling,
     Watcher,
     assigned,
+    batches,
     checked,
     cycle_starts,
+    effective,
 )
 from lrlab.refusal import Refused, unknown
 from lrlab.schedule import Finding, Horizon, Schedule, lint, table
@@ -34,6 +39,14 @@ from lrlab.task import Task
 from lrlab.train import Member
 
 _LONGEST_TABLE = 10_000_000  # steps; 40 MB on each device
+
+
+@dataclass(frozen=True)
+class _Growing(Horizon):
+    """A run whose batch follows a schedule."""
+
+    def _known(self, name: str, over: str) -> int:
+        raise Refused(f"'{over}' is no number of updates while the batch follows a schedule; write steps, or '20%'")
 
 
 Restart = Literal["cycles"] | tuple[int | str, ...]
@@ -58,6 +71,10 @@ class Experiment:
         stop: early stopping, or None.
         groups: rules that give some parameters rates, schedules and decays of their own; by default all are one group.
         restart: where the optimizer's moments begin anew: at the "cycles" of the schedule, or a tuple of times.
+        batch_schedule: examples per update, at most `batch`, in whole microbatches of batch / accumulate; None is always
+            `batch`. Durations are then steps or shares of the run: examples are no measure of its updates.
+        batch_scaling: the rate of an update with b examples is multiplied by b / batch ("linear"), by its root ("sqrt") or
+            by nothing ("none").
         skip_nonfinite: updates in a row whose gradient is not finite that are skipped, with the schedules' clock standing
             still, before the run counts as diverged.
     """
@@ -76,6 +93,8 @@ class Experiment:
     stop: EarlyStopping | None = None
     groups: tuple[Group, ...] = ()
     restart: Restart = ()
+    batch_schedule: Schedule | None = None
+    batch_scaling: Scaling = "none"
     skip_nonfinite: int = 0
 
     def __post_init__(self) -> None:
@@ -103,7 +122,22 @@ class Experiment:
 
     @property
     def horizon(self) -> Horizon:
+        if self.batch_schedule is not None:
+            return _Growing(self.steps, sequence=self.task.horizon(self.steps, self.batch).sequence)
         return self.task.horizon(self.steps, self.batch)
+
+    @property
+    def batches(self) -> Batches | None:
+        """The microbatches of each update of a resolved experiment, or None where the batch does not change."""
+        if self.batch_schedule is None:
+            return None
+        return batches(self.batch_schedule, self.steps, self.batch, self.accumulate, self.batch_scaling)
+
+    @property
+    def mean_batch(self) -> float:
+        """Examples per update over the run."""
+        taken = self.batches
+        return self.batch if taken is None else float(taken.counts.mean()) * self.batch / self.accumulate
 
     def resolve(self) -> Self:
         """The same experiment with every duration in steps. Raises `Refused` where a schedule does not fit the run."""
@@ -116,14 +150,18 @@ class Experiment:
             restart = cycle_starts(schedule)
         else:
             restart = tuple(whole(horizon.exact(at)) for at in self.restart)
-        return dataclasses.replace(
+        fitted = lambda value: value.resolve(horizon) if isinstance(value, Schedule) else value
+        resolved = dataclasses.replace(
             self,
             schedule=schedule,
             optimizer=self.optimizer.bound(schedule).resolve(horizon),
-            clip=self.clip.resolve(horizon) if isinstance(self.clip, Schedule) else self.clip,
+            clip=fitted(self.clip),
             groups=groups,
             restart=restart,
+            batch_schedule=fitted(self.batch_schedule),
         )
+        _ = resolved.batches  # refuses a batch out of range
+        return resolved
 
     def lint(self) -> list[Finding]:
         """What a reader of the literature would remark on in the schedule, for this run and optimizer."""
@@ -168,8 +206,14 @@ class Experiment:
             self.stop,
             tuple(group.replace(schedule=tabled(group.schedule)) for group in self.groups),
             self.restart,
+            self.batches,
             self.skip_nonfinite > 0,
         )
+
+    def effective(self) -> list[Effective]:
+        """What each group of parameters really gets, of a resolved experiment."""
+        scale = None if self.batches is None else self.batches.scale()
+        return effective(self.optimizer, self.schedule, self.groups, self.task.init(0), self.steps, scale)
 
     def values(self) -> dict[str, Any]:
         """Every field as JSON: schedules and optimizers in the notation, the task by its fields."""

@@ -135,7 +135,7 @@ class Watcher:
 
 def _run_one(experiment: Experiment, arm: str, seed: int, folder: Path, strategy: Strategy, watch: Watcher) -> None:
     horizon = experiment.horizon
-    unit, per_step = ("tok", experiment.batch * horizon.sequence) if horizon.sequence else ("ex", experiment.batch)
+    unit, per_step = ("tok" if horizon.sequence else "ex", round(experiment.mean_batch * (horizon.sequence or 1)))
     data = _placed(experiment, strategy)
     write_json(
         folder / "experiment.json", {"arm": arm, "seed": seed, "digest": experiment.digest, **experiment.values()}

@@ -9,7 +9,7 @@ import optax
 from jax import lax
 
 from lrlab.node import Node, structural
-from lrlab.optim import EarlyStopping, Feedback, Group, Optimizer, Watcher, observe, updates_done, values_held
+from lrlab.optim import Batches, EarlyStopping, Feedback, Group, Optimizer, Watcher, observe, updates_done, values_held
 from lrlab.schedule import Schedule
 from lrlab.task import Params, Task
 
@@ -36,6 +36,7 @@ class Member(Node):
     stop: EarlyStopping | None = None
     groups: tuple[Group, ...] = ()
     restarts: Any = ()  # updates before which the optimizer's moments begin anew
+    batches: Batches | None = None  # microbatches of each update, where the batch follows a schedule
     skip: bool = structural(default=False)  # whether updates with gradients that are not finite are left out
 
     @property
@@ -43,9 +44,13 @@ class Member(Node):
         """What is told the metrics."""
         return self.feedback, self.stop
 
-    def transformation(self, watched: tuple[Any, ...]) -> optax.GradientTransformationExtraArgs:
-        """The optimizer at the rates that the schedules and the feedback, in its state, say."""
-        gained = lambda schedule: schedule if self.feedback is None else watched[0].gain * schedule
+    def transformation(self, watched: tuple[Any, ...], scale: Any = None) -> optax.GradientTransformationExtraArgs:
+        """The optimizer at the rates that the schedules, the feedback, in its state, and the size of the batch say."""
+
+        def gained(schedule):
+            schedule = schedule if self.feedback is None else watched[0].gain * schedule
+            return schedule if scale is None else scale * schedule
+
         groups = [one if one.schedule is None else one.replace(schedule=gained(one.schedule)) for one in self.groups]
         return self.optimizer.build(gained(self.schedule), groups, self.restarts)
 
@@ -79,20 +84,32 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
             examples = task.batch(train, member.seed, state.step, rows, batch)
             return task.loss(params, examples, noise, rows).sum()
 
-        loss, gradient = _accumulated(jax.value_and_grad(loss_of), state.params, rows, accumulate)
+        def loss_of_micro(params, rows, places, number):
+            examples = task.batch(train, member.seed, number, places, batch // accumulate)
+            return task.loss(params, examples, noise, rows).sum()
+
+        size, scale = batch, None
+        if member.batches is None:
+            loss, gradient = _accumulated(jax.value_and_grad(loss_of), state.params, rows, accumulate)
+        else:
+            count, before, scale = member.batches.at(state.step)
+            size = count * (batch // accumulate)
+            loss, gradient = _counted(jax.value_and_grad(loss_of_micro), state.params, rows, accumulate, count, before)
         if axis is not None:
             loss, gradient = lax.psum((loss, gradient), axis)  # sums, so that devices may hold unequal shares
-        loss, gradient = jax.tree.map(lambda x: x / batch, (loss, gradient))
+        loss, gradient = jax.tree.map(lambda x: x / size, (loss, gradient))
         norm = optax.tree.norm(gradient)
         bound = member.clip(updates_done(state.opt_state)) if isinstance(member.clip, Schedule) else member.clip
         watched = observe(member.watchers, state.watched, {"train_loss": loss})
-        updates, opt_state = member.transformation(watched).update(
+        updates, opt_state = member.transformation(watched, scale).update(
             _clipped(gradient, norm, bound), state.opt_state, state.params, value=loss
         )
         params = optax.apply_updates(state.params, updates)
         metrics = {"loss": loss, "grad_norm": norm, **_used(member, opt_state)}
         if isinstance(member.clip, Schedule):
             metrics["clip"] = bound
+        if member.batches is not None:
+            metrics["batch"] = jnp.float32(size)
         new = TrainState(state.step + 1, params, opt_state, watched)  # type: ignore[arg-type]
         if member.skip:
             finite = jnp.isfinite(loss) & jnp.isfinite(norm)
@@ -139,6 +156,27 @@ def _accumulated(value_and_grad: Callable[..., Any], params: Params, rows: jax.A
     return lax.scan(
         lambda sums, rows: (jax.tree.map(jnp.add, sums, value_and_grad(params, rows)), None), first, micro[1:]
     )[0]
+
+
+def _counted(
+    value_and_grad: Callable[..., Any],
+    params: Params,
+    rows: jax.Array,
+    accumulate: int,
+    count: jax.Array,
+    before: jax.Array,
+) -> Any:
+    """Summed loss and gradient over the first `count` microbatches of `rows`, which are numbered from `before` on, so that
+    an epoch holds every example once however large the batches are.
+    """
+    here, each = rows.shape[0], rows.shape[0] // accumulate
+    micro = rows.reshape(accumulate, each)
+    places = rows[:each] // here * each + rows[:each] % here  # in a microbatch over all devices
+    zeros = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, micro[0], places, before)
+    )
+    add = lambda i, sums: jax.tree.map(jnp.add, sums, value_and_grad(params, micro[i], places, before + i))
+    return lax.fori_loop(0, count, add, zeros)
 
 
 def _clipped(gradient: Params, norm: jax.Array, bound: Any) -> Params:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: what it prints where, its JSON, its exit codes, its sentences."""
 
 import json
+import re
 
 import pytest
 
@@ -69,11 +70,13 @@ def test_show_prints_an_experiment_without_running_it(module, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "claim · preset cpu · 4 arms · 3 seeds" in out
     assert "Quadratic(dimensions=4, power=1.0" in out
+    assert re.search(r"group +parameters +first +peak +last +decay +updates\n +all +4 +0.5 +0.5 +0.0125 +- +all", out)
     assert not (tmp_path / "runs").exists()
     assert main(["show", module, "--arm", "group / decay @ 0.5", "--json"]) == 0
     (arm,) = json.loads(capsys.readouterr().out)
     assert arm["schedule"] == "0.5 * decay(20)"
     assert len(arm["values"]) == 20
+    assert [(row["name"], row["numbers"], row["peak"]) for row in arm["groups"]] == [("all", 4, 0.5)]
 
 
 def test_run_ends_in_a_verdict_a_figure_and_one_json_document(module, tmp_path, capsys):

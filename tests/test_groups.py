@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 
 import chex
 import jax
@@ -40,11 +41,12 @@ from lrlab.optim import (
 )
 from lrlab.optim.grouped import together
 from lrlab.optim.restart import cycle_starts
-from lrlab.parallel import strategy
+from lrlab.parallel import compiled, strategy
 from lrlab.record import Record, rows
 from lrlab.schedule.notation import read
 from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
+from lrlab.train import begin
 
 RATE = (1e-2 * lr.warmup(4) >> lr.decay(16, to=0.1)).resolve(lr.Horizon(steps=20))
 OWN = 3e-3 * lr.decay(20, to=0.5, curve=lr.cosine)
@@ -165,8 +167,8 @@ def test_one_trace_serves_all_numbers_of_groups_of_one_form():
         return tx.update(PARAMS, tx.init(PARAMS), PARAMS)[0]["head"]
 
     compiled = jax.jit(moved)
-    for rate, over, begin in ((1.0, 10, 0), (0.5, 20, 0), (0.5, 20, 3)):
-        groups = (group("head", rate=rate, schedule=0.1 * lr.warmup(over, start=0.5), begin=begin), rest())
+    for rate, over, thaw in ((1.0, 10, 0), (0.5, 20, 0), (0.5, 20, 3)):
+        groups = (group("head", rate=rate, schedule=0.1 * lr.warmup(over, start=0.5), begin=thaw), rest())
         head = compiled(RATE, groups)
     assert np.all(head == 0)  # begin=3: frozen at the first update
 
@@ -487,6 +489,76 @@ def test_too_many_skipped_updates_in_a_row_are_a_divergence(tmp_path):
     assert ran(spiked, tmp_path / "a")[0].diverged == 1
     assert ran(dataclasses.replace(spiked, skip_nonfinite=1), tmp_path / "b")[0].diverged == 4
     assert ran(dataclasses.replace(spiked, skip_nonfinite=2), tmp_path / "c")[0].diverged is None
+
+
+@dataclass(frozen=True)
+class Indexed(Quadratic):
+    """The gradient of an update is the mean of the numbers of its examples, in the order in which they are read."""
+
+    def batch(self, train, seed, step, rows, size):
+        return (step * size + rows).astype(jnp.float32)
+
+    def loss(self, params, batch, key, rows):
+        return batch * params["w"].sum()
+
+
+@pytest.mark.parametrize(
+    ("how", "devices", "scaling", "power"),
+    [(None, 1, "none", 0.0), (None, 1, "sqrt", 0.5), ("pmap", 2, "linear", 1.0), ("mesh", 2, "linear", 1.0)],
+)
+def test_a_growing_batch_reads_each_example_once_and_scales_the_rate(how, devices, scaling, power):
+    experiment = Experiment(
+        task=Indexed(dimensions=1),
+        schedule=1e-2 * lr.decay(to=0.5),
+        optimizer=sgd(),
+        steps=6,
+        batch=16,
+        accumulate=4,
+        batch_schedule=16 * lr.ramp("50%", start=1 / 4, to=1),
+        batch_scaling=scaling,
+    ).resolve()
+    counts = [1, 2, 3, 4, 4, 4]
+    assert experiment.batches.counts.tolist() == counts
+    assert experiment.mean_batch == 4 * 18 / 6
+    chosen, member = strategy(how, 16, 4, jax.devices()[:devices]), experiment.member(0)
+    state, metrics = compiled(chosen, experiment.task, 16, 4, 6)(
+        chosen.put(begin(experiment.task, member)), chosen.put(member), chosen.put(np.zeros(0, np.float32))
+    )
+    edges = 4 * np.cumsum([0, *counts])
+    means = np.array([(low + high - 1) / 2 for low, high in pairwise(edges)])
+    rates = experiment.schedule(np.arange(6)) * (np.array(counts) / 4) ** power
+    np.testing.assert_allclose(metrics["grad_norm"], means, rtol=1e-6)
+    np.testing.assert_allclose(metrics["learning_rate"], rates, rtol=1e-6)
+    np.testing.assert_array_equal(metrics["batch"], 4.0 * np.array(counts))
+    np.testing.assert_allclose(state.params["w"][0], 1 - rates @ means, rtol=1e-5)
+    (row,) = experiment.effective()
+    np.testing.assert_allclose([row.first, row.peak, row.last], [rates[0], max(rates), rates[-1]], rtol=1e-6)
+
+
+def test_a_batch_schedule_that_is_always_full_changes_nothing():
+    """In the first epoch, whose order is that of the examples and not of the batches."""
+    member, task, data = DIGITS.resolve().member(0), DIGITS.task, DIGITS.task.load()
+    full = dataclasses.replace(DIGITS, batch_schedule=8 * lr.stable()).resolve().member(0)
+    chosen = strategy(None, 8, 4, jax.devices()[:1])
+    chunk = compiled(chosen, task, 8, 4, 12)
+    _, expected = chunk(chosen.put(begin(task, member)), member, data.train)
+    _, metrics = chunk(chosen.put(begin(task, full)), full, data.train)
+    np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"batch_schedule": "16 * stable()"}, "rises to 16 examples, above batch=8"),
+        ({"batch_schedule": "8 * decay()"}, r"falls to .* below a microbatch of 2"),
+        ({"batch_schedule": "8 * stable()", "accumulate": 1}, "set accumulate to how many"),
+        ({"batch_schedule": "8 * stable()", "schedule": "warmup('1ep') >> stable()"}, "'1ep' is no number of updates"),
+        ({"batch_scaling": "cubic"}, "batch_scaling"),
+    ],
+)
+def test_a_batch_schedule_that_does_not_fit_is_refused(changes, sentence):
+    with pytest.raises(lr.Refused, match=sentence):
+        override(DIGITS, changes).resolve()
 
 
 @pytest.mark.parametrize(

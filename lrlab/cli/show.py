@@ -64,7 +64,7 @@ def _show_experiment(options: argparse.Namespace) -> int:
     _plot(curves, options.plot)
     if options.json:
         return option.print_json([
-            {"arm": arm, **_described(experiment.schedule, curves[arm]), "digest": experiment.digest, "experiment": experiment.values()}
+            {"arm": arm, **_described(experiment.schedule, curves[arm]), "digest": experiment.digest, "experiment": experiment.values(), "groups": [row._asdict() for row in experiment.effective()]}
             for arm, experiment in study.arms.items()
         ])  # fmt: skip
     print(
@@ -77,7 +77,26 @@ def _show_experiment(options: argparse.Namespace) -> int:
                 print(f"    {name:15} {_spoken(value)}")
         print(f"    {experiment.schedule}\n    {sparkline(curves[arm].rate, encoding)}")
         _print_schedule(experiment.schedule, curves[arm], indent="    ")
+        _print_groups(experiment.effective(), experiment.steps)
     return 0
+
+
+def _print_groups(rows: Any, steps: int) -> None:
+    """The rates that the updates of each group use: of the first and the last that move it, and the highest."""
+    from lrlab.report import short
+
+    width = max(len("group"), *(len(row.name) for row in rows))
+    print(f"    {'group':{width}}  {'parameters':>12}  {'first':>9} {'peak':>9} {'last':>9}  {'decay':>9}  updates")
+    for row in rows:
+        rates = " ".join(f"{short(rate):>9}" for rate in (row.first, row.peak, row.last))
+        updates = (
+            "none"
+            if row.begin >= row.end
+            else "all"
+            if row.end - row.begin == steps
+            else f"{row.begin} to {row.end - 1}"
+        )
+        print(f"    {row.name:{width}}  {row.numbers:>12}  {rates}  {row.weight_decay or '-':>9}  {updates}")
 
 
 def _plot(curves: Any, path: Path | None) -> None:

@@ -1,6 +1,7 @@
 """Schedules into optax: any hyperparameter scheduled, the field's optimizers as small values, groups of parameters, rates
 that follow a metric."""
 
+from lrlab.optim.batch import Batches, Scaling, batches
 from lrlab.optim.coupled import Independent, Opposed, independent, opposed
 from lrlab.optim.effective import Effective, effective
 from lrlab.optim.feedback import Feedback, FeedbackState, Greedy, Plateau, greedy, plateau, with_feedback
@@ -55,7 +56,8 @@ __all__ = [
     "OPTIMIZERS", "Optimizer", "ScheduledState", "scheduled", "values_used", "values_held", "by_name", "updates_done",
     "adadelta", "adagrad", "adam", "adamw", "lion", "momentum", "muon", "nesterov", "rmsprop", "sgd",
     "Group", "group", "rest", "frozen", "layerwise", "discriminative", "gradual_unfreezing", "mup",
-    "assigned", "checked", "Effective", "effective", "cycle_starts", "Independent", "Opposed", "independent", "opposed",
+    "assigned", "checked", "Effective", "effective", "cycle_starts", "Batches", "Scaling", "batches",
+    "Independent", "Opposed", "independent", "opposed",
     "Feedback", "FeedbackState", "Greedy", "Plateau", "greedy", "plateau", "with_feedback",
     "RATE_FREE", "Mechanic", "RateFree", "cocob", "dadapt_adamw", "dog", "dowg", "evaluation_params", "mechanic", "momo",
     "momo_adam", "prodigy", "schedule_free_adamw", "schedule_free_sgd",

@@ -29,9 +29,14 @@ class Effective(NamedTuple):
 
 
 def effective(
-    optimizer: Optimizer, schedule: Schedule, groups: Sequence[Group], params: Any, steps: int
+    optimizer: Optimizer,
+    schedule: Schedule,
+    groups: Sequence[Group],
+    params: Any,
+    steps: int,
+    scale: Schedule | None = None,
 ) -> list[Effective]:
-    """A row for each group, of schedules in steps; without groups one row for all parameters.
+    """A row for each group, of schedules in steps; without groups one row for all parameters. `scale` multiplies them.
 
     Raises `Refused` for a parameter in no group or in two.
     """
@@ -40,11 +45,11 @@ def effective(
     rows = []
     for i, one in enumerate(parts):
         own = [leaf for leaf, at in zip(leaves, index) if at == i]
-        used = schedule if one.schedule is None else one.schedule
+        used = (schedule if one.schedule is None else one.schedule) * (1.0 if scale is None else scale)
         begin, end = one.span(steps)
         t = sampled(used, steps)
-        t = t[(begin <= t) & (t < end)]
-        rates = used(np.union1d(t, [begin, end - 1]).astype(np.int64)) * one.rate if end > begin else np.zeros(1)
+        t = np.union1d(t[(begin <= t) & (t < end)], [begin, end - 1])
+        rates = used(t) * one.rate if end > begin else np.zeros(1)
         rows.append(
             Effective(
                 one.name if groups else "all",
