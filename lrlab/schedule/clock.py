@@ -14,7 +14,7 @@ from lrlab.schedule.time import LAST_STEP, Duration, longest, whole
 from lrlab.schedule.write import call
 
 _MOST_STRETCHED = 31  # cycles that each last at least twice as long as the one before fill 2**31 steps
-_MOST_MARKED = 1000  # cycles with marks of their own; more are one mark
+_MOST_MARKED = 1000  # marks of one repetition; more are one mark
 
 
 class Repeat(Schedule):
@@ -87,7 +87,8 @@ class Repeat(Schedule):
 
     def _marks(self, begin, k):
         end, cycle = begin + self._length(k), 0
-        if self.schedule._length(k) * _MOST_MARKED < end - begin:
+        each, marks = self.schedule._length(k), sum(1 for _ in self.schedule._marks(0, k))
+        if each * _MOST_MARKED < (end - begin) * marks:
             yield "repeat", begin, end
             return
         while begin < end:

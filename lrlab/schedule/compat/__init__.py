@@ -15,6 +15,7 @@ PEERS = (  # each a module of this package
     "big_vision",
     "maxtext",
     "nanodo",
+    "nemo",
     "optax",
     "t5x",
     "torch",
