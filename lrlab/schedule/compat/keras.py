@@ -1,0 +1,163 @@
+"""keras.optimizers.schedules (Keras 3.15), which an optimizer calls with its `iterations`, from 0; nothing here ends otherwise.
+
+Keras counts in float32; here cycles begin where they should. `name` is taken, so that `**schedule.get_config()` can be given.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import floor, log
+from typing import Any
+
+from lrlab.refusal import Refused
+from lrlab.schedule import words
+from lrlab.schedule.compat import check, optax
+from lrlab.schedule.compat.cycle import cycles, few, joined
+from lrlab.schedule.compat.piece import way as shares
+from lrlab.schedule.compat.rates import chain, hold, way
+from lrlab.schedule.core import Schedule
+from lrlab.schedule.curve import cosine, linear, polynomial
+from lrlab.schedule.time import LAST_STEP
+from lrlab.schedule.write import written
+
+
+def ExponentialDecay(
+    initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False, name: str = ""
+) -> Schedule:
+    """The initial rate, times `decay_rate` every `decay_steps`, for ever; one that rises stops where float32 ends.
+
+    >>> ExponentialDecay(0.1, 1000, 0.5, staircase=True)
+    0.1 * repeat(stable(1000), shrink=0.5)
+    """
+    where = "ExponentialDecay"
+    initial, steps = _initial(initial_learning_rate, where), check.steps(decay_steps, where, "decay_steps", least=1)
+    rate = check.share(decay_rate, where, "decay_rate", positive=True)
+    return optax.exponential_decay(initial, steps, rate, staircase=staircase)
+
+
+def PiecewiseConstantDecay(boundaries: Sequence[int], values: Sequence[float], name: str = "") -> Schedule:
+    """A value up to each boundary, that update included (one later than elsewhere), and the last after them all.
+
+    >>> PiecewiseConstantDecay([30, 60], [0.1, 0.05, 0.01])
+    join(0.1 * stable(31), 0.05 * stable(30), 0.01 * stable())
+    """
+    where = "PiecewiseConstantDecay"
+    edges = [check.steps(boundary, where, "boundaries") for boundary in boundaries]
+    if not edges or len(edges) != len(values) - 1 or edges != sorted(edges):
+        raise Refused(
+            f"{where}(boundaries={written(list(boundaries))}, values={written(list(values))}): boundaries ascend, and there "
+            f"is one value more than there are boundaries"
+        )
+    rates = [check.share(value, where, "values") for value in values]
+    lengths = [end - begin for begin, end in pairwise([-1, *edges])]
+    return words.join(*(hold(rate, n) for rate, n in zip(rates, lengths) if n), hold(rates[-1]))
+
+
+def PolynomialDecay(
+    initial_learning_rate: float,
+    decay_steps: int,
+    end_learning_rate: float = 0.0001,
+    power: float = 1.0,
+    cycle: bool = False,
+    name: str = "",
+) -> Schedule:
+    """From the initial rate to `end_learning_rate`, as (1 - u)**power, then held. `cycle=True` is refused.
+
+    >>> PolynomialDecay(0.1, 1000, 0.01, power=2)
+    0.1 * decay(1000, to=0.1, curve=polynomial(2))
+    """
+    where = "PolynomialDecay"
+    initial, steps = _initial(initial_learning_rate, where), check.steps(decay_steps, where, "decay_steps", least=1)
+    end = check.share(end_learning_rate, where, "end_learning_rate")
+    power = check.share(power, where, "power", positive=True)
+    if cycle:
+        raise Refused(f"{where}(cycle=True): cycle k falls from 1/k**power of the height, which no word says; {_TABLE}")
+    return way(initial, end, steps, linear if power == 1 else polynomial(power))
+
+
+def InverseTimeDecay(
+    initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False, name: str = ""
+) -> Schedule:
+    """The initial rate over 1 + decay_rate t/decay_steps. `staircase=True` is refused.
+
+    >>> InverseTimeDecay(0.1, 1000, 0.5)
+    0.1 * inverse_time(5e-4)
+    """
+    where = "InverseTimeDecay"
+    initial, steps = _initial(initial_learning_rate, where), check.steps(decay_steps, where, "decay_steps", least=1)
+    rate = check.share(decay_rate, where, "decay_rate")
+    if staircase:
+        raise Refused(
+            f"{where}(staircase=True): stairs that are not shares of one another, which no word says; {_TABLE}"
+        )
+    return initial * words.inverse_time(rate / steps) if initial and rate else hold(initial)
+
+
+def CosineDecay(
+    initial_learning_rate: float,
+    decay_steps: int,
+    alpha: float = 0.0,
+    name: str = "",
+    warmup_target: float | None = None,
+    warmup_steps: int = 0,
+) -> Schedule:
+    """A cosine to `alpha` times where it began, then held; before it a line to `warmup_target`, where that is given.
+
+    `decay_steps` does not count the warm-up. Without a `warmup_target` Keras ignores `warmup_steps`.
+
+    >>> CosineDecay(0, 9000, alpha=0.1, warmup_target=3e-4, warmup_steps=1000)
+    3e-4 * warmup(1000) >> decay(9000, to=0.1, curve=cosine)
+    """
+    where = "CosineDecay"
+    initial, steps = _initial(initial_learning_rate, where), check.steps(decay_steps, where, "decay_steps", least=1)
+    alpha, warm = check.share(alpha, where, "alpha"), check.steps(warmup_steps, where, "warmup_steps")
+    peak = initial if warmup_target is None else check.share(warmup_target, where, "warmup_target")
+    down = way(peak, alpha * peak, steps, cosine)
+    return chain(way(initial, peak, warm), down) if warm and warmup_target is not None else down
+
+
+def CosineDecayRestarts(
+    initial_learning_rate: float,
+    first_decay_steps: int,
+    t_mul: float = 2.0,
+    m_mul: float = 1.0,
+    alpha: float = 0.0,
+    name: str = "",
+) -> Schedule:
+    """Cosines to `alpha` times the initial rate, each `t_mul` as long and `m_mul` as high above that as the one before.
+
+    >>> CosineDecayRestarts(0.1, 1000, m_mul=0.5)
+    0.1 * repeat(decay(1000, curve=cosine), stretch=2, shrink=0.5)
+    """
+    where = "CosineDecayRestarts"
+    initial = check.rate(initial_learning_rate, where, "initial_learning_rate")
+    steps = check.steps(first_decay_steps, where, "first_decay_steps", least=1)
+    t_mul = check.share(t_mul, where, "t_mul", positive=True)
+    m_mul = check.share(m_mul, where, "m_mul", positive=True, most=1.0)
+    alpha = check.share(alpha, where, "alpha", most=1.0)
+    if t_mul < 1:
+        raise Refused(f"{where}(t_mul={written(t_mul)}): cycles that become shorter end; t_mul is a number from 1 on")
+    if t_mul == int(t_mul) and m_mul == 1:
+        return initial * words.repeat(shares(steps, 1.0, alpha, cosine), stretch=int(t_mul))
+    if alpha == 1:
+        return initial * words.stable()
+    if t_mul == int(t_mul):
+        waves = words.repeat(words.decay(steps, curve=cosine), stretch=int(t_mul), shrink=m_mul)
+    else:
+        waves = _growing(steps, t_mul, m_mul, where)
+    return initial * waves if not alpha else (1 - alpha) * initial * waves + alpha * initial * words.stable()
+
+
+_TABLE = "give the formula as a function of the step to lr.compat.from_optax(function, steps=1000)"
+
+
+def _growing(steps: int, t_mul: float, m_mul: float, where: str) -> Schedule:
+    """Cycles that do not end on whole steps, up to the last step there can be."""
+    count = floor(log(1 + LAST_STEP / steps * (t_mul - 1)) / log(t_mul))
+    few(count, where, "cycles that t_mul makes")
+    begins = [steps * (t_mul**i - 1) / (t_mul - 1) for i in range(count + 1)]
+    at = [-floor(-begin) for begin in begins]
+    return joined(cycles(begins, at, [m_mul**i for i in range(count)], 0.0, cosine))
+
+
+def _initial(value: Any, where: str) -> float:
+    return check.share(value, where, "initial_learning_rate")
