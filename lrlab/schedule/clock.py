@@ -87,7 +87,7 @@ class Repeat(Schedule):
 
     def _marks(self, begin, k):
         end, cycle = begin + self._length(k), 0
-        each, marks = self.schedule._length(k), sum(1 for _ in self.schedule._marks(0, k))
+        each, marks = self.schedule._length(k), sum(1 for _ in self.schedule._marks(0, k)) or 1
         if each * _MOST_MARKED < (end - begin) * marks:
             yield "repeat", begin, end
             return
