@@ -154,7 +154,7 @@ def _growing(steps: int, t_mul: float, m_mul: float, where: str) -> Schedule:
     """Cycles that do not end on whole steps, up to the last step there can be."""
     count = floor(log(1 + LAST_STEP / steps * (t_mul - 1)) / log(t_mul))
     few(count, where, "cycles that t_mul makes")
-    begins = [steps * (t_mul**i - 1) / (t_mul - 1) for i in range(count + 1)]
+    begins = [float(f"{steps * (t_mul**i - 1) / (t_mul - 1):.12g}") for i in range(count + 1)]  # rounding is no step
     at = [-floor(-begin) for begin in begins]
     return joined(cycles(begins, at, [m_mul**i for i in range(count)], 0.0, cosine))
 
