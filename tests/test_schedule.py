@@ -481,3 +481,10 @@ def test_extreme_numbers_are_refused_or_stay_finite_and_alike(text):
     np.testing.assert_allclose(s(steps), host, rtol=0, atol=1e-6 * host.max())  # of the peak: DESIGN.md
     assert np.isfinite([s(int(t)) for t in steps]).all()
     assert all(jnp.isfinite(g).all() for g in float_gradients(s, steps))
+
+
+def test_a_piece_of_a_decay_to_zero_can_be_followed():
+    half = lr.decay(50, curve=lr.cosine @ lr.span(0, 0.5))
+    assert (half >> lr.decay(50))(75) == pytest.approx(0.25)
+    with pytest.raises(lr.Refused, match="ends at zero"):
+        lr.decay(50, curve=lr.cosine @ lr.span(0.5, 1)) >> lr.stable()

@@ -37,6 +37,11 @@ class Curve(Node, ABC):
         """Whether both levels must be positive."""
         return False
 
+    @property
+    def arrives(self) -> bool:
+        """Whether it ends at level `b`."""
+        return True
+
     def __matmul__(self, inner: Any) -> "Curve":
         """`f @ g`: the curve f(g(u)); `cosine @ power(3)` is the k-decay of Zhang & Li 2020."""
         if not isinstance(inner, Curve) or inner.of_positive_levels:
@@ -64,6 +69,10 @@ class Composed(Curve):
     @property
     def of_positive_levels(self):
         return self.outer.of_positive_levels
+
+    @property
+    def arrives(self):
+        return self.inner.arrives
 
     def __repr__(self) -> str:
         return f"{self.outer} @ {self.inner}"
@@ -201,6 +210,10 @@ class Span(Curve):
 
     def shares(self, u, r, xp):
         return self.begin * r + self.end * u, (1 - self.begin) * r + (1 - self.end) * u
+
+    @property
+    def arrives(self):
+        return isinstance(self.end, float) and self.end == 1
 
     def __repr__(self) -> str:
         return f"span({written(self.begin)}, {written(self.end)})"

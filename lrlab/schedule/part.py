@@ -88,7 +88,7 @@ class Decay(Part):
         return _between(1.0, self.to, self.curve, t, self._length(k), xp)
 
     def _ends_at_zero(self):
-        return is_zero(self.to)
+        return self.curve.arrives and is_zero(self.to)
 
 
 class Ramp(Part):
@@ -103,7 +103,7 @@ class Ramp(Part):
         return _between(self.start, self.to, self.curve, t, self._length(k), xp)
 
     def _ends_at_zero(self):
-        return is_zero(self.to)
+        return self.curve.arrives and is_zero(self.to)
 
 
 class Rsqrt(Part):

@@ -17,6 +17,7 @@ PEERS = (  # each a module of this package
     "maxtext",
     "nanodo",
     "nemo",
+    "olmo",
     "optax",
     "t5x",
     "torch",
