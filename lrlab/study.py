@@ -80,6 +80,9 @@ def prepare(
     experiments = {
         arm: override(override(base, module.ARMS[arm]), changes or {}).resolve() for arm in (arms or module.ARMS)
     }
+    for arm, experiment in experiments.items():
+        if np.shape(experiment.schedule(0)):
+            raise Refused(f"{arm}: {experiment.schedule} is several schedules in one; give each an arm of its own")
     return Study(name, preset, module, experiments, seeds)
 
 

@@ -147,7 +147,8 @@ def test_what_is_too_much_is_refused_in_a_sentence():
     ):
         lr.parse("table(stable(100000000))")  # fmt: skip
     with pytest.raises(lr.Refused, match="more than 10000 parts and cycles, too many to name; repeat fewer times"):
-        lr.parse(MONSTROUS["cycles in cycles"]).marks()
+        lr.join(*[lr.repeat(lr.decay(1), 1000)] * 11).marks()
+    assert len(lr.repeat(lr.repeat(lr.decay(1), 1000), 1000).marks()) == 1  # cycles in cycles are named together
     assert lr.table(lr.stable(1_000_000)).length == 1_000_000  # in Python it is wanted
 
 
@@ -230,7 +231,9 @@ def test_any_wrong_request_to_run_is_answered_within_a_second(folder, capsys, co
     [
         (["show", "[1e-3, 1e-2] * stable(5)"], 2, "is several schedules in one; name each of them on its own"),
         (["show", "1e38 * stable(2) * (1e38 * stable(2))"], 2, "leaves what a 32-bit number can hold"),
-        (["show", "repeat(repeat(decay(1), 1000), 1000)"], 2, "more than 10000 parts and cycles"),
+        (["show", f"join({', '.join(['repeat(decay(1), 1000)'] * 11)})"], 2, "more than 10000 parts and cycles"),
+        (["show", "named.noam([10000000], 99999999999)"], 2, "noam(d_model=[10000000]): write a positive whole number"),
+        (["run", "claim", "--set", "schedule=[1, 2] * stable()"], 2, "is several schedules in one; give each an arm"),
         (["show", "x" * 5000 + ".py"], 3, "File name too long"),
         (["report", "x" * 5000], 3, "File name too long"),
     ],
@@ -242,3 +245,7 @@ def test_a_request_that_went_wrong_once_is_one_sentence(folder, words, code, sen
     assert not printed.out
     assert printed.err.count("\n") == 1
     assert sentence in printed.err
+
+
+def test_a_curve_with_a_monstrous_number_has_values():
+    assert [float(lr.decay(2, curve=lr.rex(1e38))(t)) for t in range(3)] == pytest.approx([1, 0, 0], abs=1e-30)

@@ -166,7 +166,7 @@ class Rex(Curve):
 
     def shares(self, u, r, xp):
         u, r = xp.minimum(u, 1.0), xp.maximum(r, 0.0)
-        bent = self.beta + (1 - self.beta) * r
+        bent = self.beta * u + r  # beta + (1 - beta) r, which cancels for a large beta
         return self.beta * u / bent, r / bent
 
     def __repr__(self) -> str:

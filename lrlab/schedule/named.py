@@ -76,7 +76,9 @@ def noam(d_model: int = 512, warmup_steps: int = 4000) -> Schedule:
     6.987712429686843e-4 * warmup(3999, start=2.5e-4) >> rsqrt(4000)
     """
     for name, value in (("d_model", d_model), ("warmup_steps", warmup_steps)):
-        number(value, f"noam({name}={written(value)}): write a positive whole number", least=1)
+        sentence = f"noam({name}={written(value)}): write a positive whole number"
+        if np.ndim(number(value, sentence, least=1)):  # a list times a number is a longer list
+            raise Refused(sentence)
     return (d_model * warmup_steps) ** -0.5 * warmup(warmup_steps - 1, start=1 / warmup_steps) >> rsqrt(warmup_steps)
 
 

@@ -200,12 +200,16 @@ def _elsewhere(name: str) -> Callable[..., Any]:
     return functions[rest[-1]]
 
 
+def _within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
 def public(module: Any) -> dict[str, Callable[..., Any]]:
     """The functions that a module defines for others, by name."""
     return {
         name: function
         for name, function in vars(module).items()
-        if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
+        if inspect.isfunction(function) and not name.startswith("_") and _within(function.__module__, module.__name__)
     }
 
 
