@@ -10,7 +10,8 @@ from typing import Any
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
-from lrlab.schedule.compat.rates import chain, hold, lasting, way
+from lrlab.schedule.compat.piece import first
+from lrlab.schedule.compat.rates import chain, hold, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import cosine, linear, polynomial, span
 from lrlab.schedule.time import LAST_STEP
@@ -109,9 +110,8 @@ def _stair(level: float, steps: Sequence[int], mults: Sequence[float], warm: int
         return words.join(*stairs)
     if not parts or edges[0] < warm:
         return words.join(*stairs) * words.warmup(warm) if parts else _warmed(level * factors[-1], warm, stairs[-1])
-    first = parts[0]
     return words.join(
-        chain(way(0, level, warm), lasting(first, edges[0] - warm)) if edges[0] > warm else way(0, level, warm),
+        chain(way(0, level, warm), first(parts[0], edges[0] - warm)) if edges[0] > warm else way(0, level, warm),
         *stairs[1:],
     )
 

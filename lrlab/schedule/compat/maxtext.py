@@ -3,7 +3,8 @@
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
-from lrlab.schedule.compat.rates import chain, hold, lasting, way
+from lrlab.schedule.compat.piece import first
+from lrlab.schedule.compat.rates import chain, hold, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import cosine, linear
 
@@ -56,4 +57,4 @@ def create_learning_rate_schedule(
         parts.append(words.repeat(words.join(fall, way(final, peak, down - 1, curve))) if rises else fall)
     elif down:
         parts.append(hold(final if curve is cosine else peak, 1))
-    return words.join(lasting(chain(*parts), total), words.off()) if steps > total else chain(*parts)
+    return words.join(first(chain(*parts), total), words.off()) if steps > total else chain(*parts)

@@ -16,7 +16,8 @@ import numpy as np
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
-from lrlab.schedule.compat.rates import chain, hold, lasting, way
+from lrlab.schedule.compat.piece import first
+from lrlab.schedule.compat.rates import chain, hold, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, cosine, geometric, linear, polynomial
 from lrlab.schedule.time import LAST_STEP
@@ -289,7 +290,7 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> 
                 f"join_schedules([..., {schedule!r}, ...]): from a function of the step make a schedule with from_optax"
             )
     lengths = [end - begin for begin, end in pairwise(edges)]
-    return chain(*(lasting(s, n) for s, n in zip(schedules, lengths) if n), schedules[-1])
+    return chain(*(first(s, n) for s, n in zip(schedules, lengths) if n), schedules[-1])
 
 
 def from_optax(schedule: Callable[[Any], Any], steps: int) -> Schedule:

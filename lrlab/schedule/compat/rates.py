@@ -4,12 +4,10 @@ import math
 
 from lrlab.refusal import Refused
 from lrlab.schedule import words
-from lrlab.schedule.clock import Repeat
-from lrlab.schedule.combine import Pointwise, Scale, Sequence
-from lrlab.schedule.compat.piece import piece, ratio
+from lrlab.schedule.combine import Scale
+from lrlab.schedule.compat.piece import ratio
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, linear
-from lrlab.schedule.part import Decay, Part, Ramp, Warmup
 
 
 def hold(rate: float, over: int | None = None) -> Schedule:
@@ -48,46 +46,6 @@ def chain(*schedules: Schedule) -> Schedule:
         else:
             parts.append(schedule)
     return words.join(*parts)
-
-
-def lasting(schedule: Schedule, steps: int) -> Schedule:
-    """A schedule cut or held so that it lasts `steps`.
-
-    >>> lasting(0.1 * words.warmup(5) >> words.decay(20), 15)
-    0.1 * warmup(5) >> decay(10, curve=span(0, 0.5))
-    >>> lasting(words.rsqrt(100), 30)
-    rsqrt(100, 30)
-    """
-    match schedule:
-        case Scale():
-            return schedule.peak * lasting(schedule.shape, steps)
-        case Pointwise():
-            return schedule.replace(parts=tuple(lasting(part, steps) for part in schedule.parts))
-        case Part(over=None) | Repeat(times=None, over=None):
-            return schedule.replace(over=steps)
-    try:
-        length = schedule.length
-    except Refused:
-        return _cut(schedule, steps)  # some part of it takes the rest of the run
-    if length < steps:
-        return chain(schedule, hold(float(schedule(length)), steps - length))
-    return schedule if length == steps else _cut(schedule, steps)
-
-
-def _cut(schedule: Schedule, steps: int) -> Schedule:
-    match schedule:
-        case Sequence():
-            parts, rest = [], float(steps)
-            while rest > (length := _length(part := schedule.parts[len(parts)])):
-                parts.append(part)
-                rest -= length
-            parts.append(lasting(part, int(rest)))
-            return type(schedule)._of(parts) if len(parts) > 1 else parts[0]
-        case Warmup(over=int(over)) | Decay(over=int(over)) | Ramp(over=int(over)):
-            return schedule.replace(over=steps, curve=piece(schedule.curve, 0, steps / over))
-        case Part():
-            return schedule.replace(over=steps)
-    return words.repeat(schedule, over=steps)
 
 
 def _length(schedule: Schedule) -> float:
