@@ -464,7 +464,7 @@ def test_skipped_updates_leave_everything_as_it_was_and_stop_the_clock(tmp_path)
         clip=1.0 * lr.decay(to=0.1),
         restart=(4,),
     )
-    clean, straight = ran(base, tmp_path / "clean")
+    _, straight = ran(base, tmp_path / "clean")
     spiked = dataclasses.replace(base, task=Spiked(dimensions=4, sigma=0.0, spikes=(2, 3, 5)), skip_nonfinite=2)
     skipping, rows_ = ran(spiked, tmp_path / "skipping")
     assert skipping.diverged is None
@@ -473,9 +473,10 @@ def test_skipped_updates_leave_everything_as_it_was_and_stop_the_clock(tmp_path)
     assert [row["skipped"] for row in told] == [0, 0, 1, 1, 0, 1, 0, 0, 0]
     done = [row for row in told if not row["skipped"]]
     for name in ("loss", "learning_rate", "b1", "clip", "grad_norm"):
-        assert [row[name] for row in done] == [row[name] for row in straight if name in row][:6]
+        expected = [row[name] for row in straight if name in row][:6]
+        # two programs, with and without the skipping, which XLA may fuse differently: a rounding of 6e-8 an update
+        np.testing.assert_allclose([row[name] for row in done], expected, rtol=1e-6)
     assert rows_[-1]["skipped"] == 3
-    del clean
 
 
 def test_too_many_skipped_updates_in_a_row_are_a_divergence(tmp_path):
