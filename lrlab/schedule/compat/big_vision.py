@@ -10,11 +10,11 @@ from typing import Any
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
-from lrlab.schedule.compat.piece import first
-from lrlab.schedule.compat.rates import chain, hold, way
+from lrlab.schedule.compat.piece import bend, cooldown, rsqrt
+from lrlab.schedule.compat.product import product
+from lrlab.schedule.compat.rates import chain, stairs, way
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import cosine, linear, polynomial, span
-from lrlab.schedule.time import LAST_STEP
+from lrlab.schedule.curve import cosine
 
 _WHERE = "create_learning_rate_schedule"
 _TYPES = ("linear", "polynomial", "cosine", "rsqrt", "stair")
@@ -68,31 +68,26 @@ def create_learning_rate_schedule(
         case "stair":
             schedule = _stair(level, steps, mults, warm)
         case "rsqrt":
-            scale = (
-                timescale
-                if timescale_examples is None
-                else timescale_examples / check.steps(batch_size, _WHERE, "batch_size", least=1)
-            )
-            schedule = _rsqrt(level, warm, scale, check.share(shift, _WHERE, "shift"))
+            if timescale_examples is not None:
+                timescale = timescale_examples / check.steps(batch_size, _WHERE, "batch_size", least=1)
+            schedule = _rsqrt(level, warm, timescale, check.share(shift, _WHERE, "shift"))
         case "cosine":
-            schedule = _warmed(level, warm, way(level, 0, rest, cosine))
+            schedule = chain(way(0, level, warm), way(level, 0, rest, cosine))
         case _:
             p = check.share(power, _WHERE, "power", positive=True)
             low = check.share(linear_end if end is None else end, _WHERE, "end")
-            schedule = _warmed(level, warm, way(level, low, rest, linear if p == 1 else polynomial(p)))
-    return schedule * _cooldown(total, cool, check.holds(after, _WHERE)) if cool else schedule
-
-
-def _warmed(level: float, warm: int, schedule: Schedule) -> Schedule:
-    return chain(way(0, level, warm), schedule) if warm else schedule
+            schedule = chain(way(0, level, warm), way(level, low, rest, bend(p)))
+    held = check.holds(after, _WHERE)
+    if cool > total:
+        raise Refused(f"{_WHERE}(total_steps={total}): the cooldown of {cool} steps is longer than the run; shorten it")
+    return schedule * cooldown(total - cool, cool, held=held) if cool else schedule
 
 
 def _rsqrt(level: float, warm: int, timescale: Any, shift: float) -> Schedule:
     """level / sqrt(1 + (t - warm + shift)/timescale); all of the warm-up is lowered by the shift."""
     scale = check.share(timescale, _WHERE, "timescale", positive=True) + shift
     level = level / (scale / (scale - shift)) ** 0.5
-    fall = words.rsqrt(int(scale)) if scale == int(scale) else words.inverse_time(1 / scale, power=0.5)
-    return _warmed(level, warm, level * fall)
+    return chain(way(0, level, warm), level * rsqrt(scale))
 
 
 def _stair(level: float, steps: Sequence[int], mults: Sequence[float], warm: int) -> Schedule:
@@ -102,31 +97,7 @@ def _stair(level: float, steps: Sequence[int], mults: Sequence[float], warm: int
         raise Refused(
             f"{_WHERE}(steps={list(steps)}, mults={list(mults)}): there is one factor for each step, in ascending order"
         )
-    parts = [
-        hold(level * factor, stop - start) for factor, start, stop in zip(factors, [0, *edges], edges) if stop > start
-    ]
-    stairs = [*parts, hold(level * factors[-1])]
-    if not warm:
-        return words.join(*stairs)
-    if not parts or edges[0] < warm:
-        return words.join(*stairs) * words.warmup(warm) if parts else _warmed(level * factors[-1], warm, stairs[-1])
-    return words.join(
-        chain(way(0, level, warm), first(parts[0], edges[0] - warm)) if edges[0] > warm else way(0, level, warm),
-        *stairs[1:],
-    )
-
-
-def _cooldown(total: int, cool: int, held: bool) -> Schedule:
-    """min(1, (total - t)/cool), which nothing stops at zero."""
-    begin = total - cool
-    if begin < 0:
-        raise Refused(f"{_WHERE}(total_steps={total}): the cooldown of {cool} steps is longer than the run; shorten it")
-    if held:
-        fall = words.decay(cool)
-    else:
-        times = (LAST_STEP - begin) // cool
-        fall = words.decay(times * cool, curve=span(0, times))
-    return words.stable(begin) >> fall if begin else fall
+    return product(words.warmup(warm), stairs([level * factor for factor in factors], edges))
 
 
 def _duration(name: str, durations: dict[str, Any], data_size: Any, batch_size: Any, total: int) -> int:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from itertools import groupby, pairwise
-from math import floor
+from math import ceil, floor, log, log1p
 from typing import Any
 
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat.piece import piece, way
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import Curve
+from lrlab.schedule.curve import Curve, cosine
+from lrlab.schedule.time import LAST_STEP
+from lrlab.schedule.write import written
 
 MOST = 1000  # cycles that are written one by one
 
@@ -28,21 +30,61 @@ def switches(ends: Sequence[float], cycle: Callable[[int], float]) -> list[int]:
     return [next(t for t in beside(end) if cycle(t) >= i) for i, end in enumerate(ends, 1)]
 
 
+def restarts(
+    length: int,
+    stretch: float,
+    shrink: float,
+    to: float,
+    where: str,
+    name: str,
+    number: Callable[[int], float] | None = None,
+    span: Callable[[int], tuple[int, int]] | None = None,
+) -> Schedule:
+    """Cosines from 1 to `to`, each `stretch` times as long and `shrink` times as high as the one before.
+
+    Args:
+        name: what the peer calls `stretch`.
+        number: the peer's own number of the cycle that an update belongs to, if it may err; see `switches`.
+        span: where the peer lets cycle i begin and end, if it rounds that.
+
+    >>> restarts(10, 2, 0.5, 0, "", "")
+    repeat(decay(10, curve=cosine), stretch=2, shrink=0.5)
+    """
+    if stretch < 1:
+        raise Refused(
+            f"{where}({name}={written(stretch)}): cycles that become shorter end; {name} is a number from 1 on"
+        )
+    if stretch == 1:
+        return words.repeat(way(length, 1.0, to, cosine), shrink=shrink)
+    count = ceil(log1p(LAST_STEP / length * (stretch - 1)) / log(stretch))
+    few(count, where, f"cycles that {name} makes")
+    begins = [
+        float(f"{length * (stretch**i - 1) / (stretch - 1):.12g}") for i in range(count + 1)
+    ]  # rounding is no step
+    ends = begins[1:-1]
+    at = [0, *(switches(ends, number) if number else map(ceil, ends)), LAST_STEP]
+    if stretch == int(stretch) and at[:-1] == begins[:-1]:
+        return words.repeat(way(length, 1.0, to, cosine), stretch=int(stretch), shrink=shrink)
+    spans = [span(i) for i in range(count)] if span else list(pairwise(begins))
+    return joined(cycles(spans, at, [shrink**i for i in range(count)], to, cosine))
+
+
 def cycles(
-    begins: Sequence[float], at: Sequence[int], levels: Sequence[float], to: float, curve: Curve
+    spans: Sequence[tuple[float, float]], at: Sequence[int], levels: Sequence[float], to: float, curve: Curve
 ) -> list[Schedule]:
-    """Cycle i runs along `curve` from levels[i] to `to` between begins[i] and begins[i + 1], and serves the updates from
-    at[i] to at[i + 1] - 1.
+    """Cycle i runs along `curve` from levels[i] to `to` times that over spans[i], and serves the updates from at[i] to
+    at[i + 1] - 1.
 
     >>> from lrlab.schedule.curve import linear
-    >>> cycles([0, 2.5, 5], [0, 3, 5], [1, 1], 0.0, linear)
-    [decay(3, curve=span(0, 1.2)), decay(2, curve=span(0.2, 1))]
+    >>> cycles([(0, 2.5), (2.5, 5)], [0, 3, 5], [1, 0.5], 0.0, linear)
+    [decay(3, curve=span(0, 1.2)), 0.5 * decay(2, curve=span(0.2, 1))]
     """
     parts = []
-    for (begin, end), (first, after), level in zip(pairwise(begins), pairwise(at), levels):
+    for (begin, end), (first, after), level in zip(spans, pairwise(at), levels):
         if first < after:
             share = [max(float(f"{(t - begin) / (end - begin):.12g}"), 0.0) for t in (first, after)]
-            parts.append(way(after - first, level, to, piece(curve, share[0], share[1])))
+            part = way(after - first, 1.0, to, piece(curve, share[0], share[1]))
+            parts.append(part if level == 1 else level * part)
     return parts
 
 

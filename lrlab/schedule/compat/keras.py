@@ -4,19 +4,16 @@ Keras counts in float32; here cycles begin where they should. `name` is taken, s
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
-from math import floor, log
 from typing import Any
 
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check, optax
-from lrlab.schedule.compat.cycle import cycles, few, joined
-from lrlab.schedule.compat.piece import way as shares
-from lrlab.schedule.compat.rates import chain, hold, way
+from lrlab.schedule.compat.cycle import restarts
+from lrlab.schedule.compat.piece import bend
+from lrlab.schedule.compat.rates import chain, hold, stairs, way
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import cosine, linear, polynomial
-from lrlab.schedule.time import LAST_STEP
+from lrlab.schedule.curve import cosine
 from lrlab.schedule.write import written
 
 
@@ -48,8 +45,7 @@ def PiecewiseConstantDecay(boundaries: Sequence[int], values: Sequence[float], n
             f"is one value more than there are boundaries"
         )
     rates = [check.share(value, where, "values") for value in values]
-    lengths = [end - begin for begin, end in pairwise([-1, *edges])]
-    return words.join(*(hold(rate, n) for rate, n in zip(rates, lengths) if n), hold(rates[-1]))
+    return stairs(rates, [edge + 1 for edge in edges])
 
 
 def PolynomialDecay(
@@ -71,7 +67,7 @@ def PolynomialDecay(
     power = check.share(power, where, "power", positive=True)
     if cycle:
         raise Refused(f"{where}(cycle=True): cycle k falls from 1/k**power of the height, which no word says; {_TABLE}")
-    return way(initial, end, steps, linear if power == 1 else polynomial(power))
+    return way(initial, end, steps, bend(power))
 
 
 def InverseTimeDecay(
@@ -110,9 +106,11 @@ def CosineDecay(
     where = "CosineDecay"
     initial, steps = _initial(initial_learning_rate, where), check.steps(decay_steps, where, "decay_steps", least=1)
     alpha, warm = check.share(alpha, where, "alpha"), check.steps(warmup_steps, where, "warmup_steps")
-    peak = initial if warmup_target is None else check.share(warmup_target, where, "warmup_target")
+    if warmup_target is None:
+        return way(initial, alpha * initial, steps, cosine)
+    peak = check.share(warmup_target, where, "warmup_target")
     down = way(peak, alpha * peak, steps, cosine)
-    return chain(way(initial, peak, warm), down) if warm and warmup_target is not None else down
+    return chain(way(initial, peak, warm), down)
 
 
 def CosineDecayRestarts(
@@ -134,29 +132,15 @@ def CosineDecayRestarts(
     t_mul = check.share(t_mul, where, "t_mul", positive=True)
     m_mul = check.share(m_mul, where, "m_mul", positive=True, most=1.0)
     alpha = check.share(alpha, where, "alpha", most=1.0)
-    if t_mul < 1:
-        raise Refused(f"{where}(t_mul={written(t_mul)}): cycles that become shorter end; t_mul is a number from 1 on")
-    if t_mul == int(t_mul) and m_mul == 1:
-        return initial * words.repeat(shares(steps, 1.0, alpha, cosine), stretch=int(t_mul))
     if alpha == 1:
         return initial * words.stable()
-    if t_mul == int(t_mul):
-        waves = words.repeat(words.decay(steps, curve=cosine), stretch=int(t_mul), shrink=m_mul)
-    else:
-        waves = _growing(steps, t_mul, m_mul, where)
+    if m_mul == 1:
+        return initial * restarts(steps, t_mul, 1.0, alpha, where, "t_mul")
+    waves = restarts(steps, t_mul, m_mul, 0.0, where, "t_mul")
     return initial * waves if not alpha else (1 - alpha) * initial * waves + alpha * initial * words.stable()
 
 
 _TABLE = "give the formula as a function of the step to lr.compat.from_optax(function, steps=1000)"
-
-
-def _growing(steps: int, t_mul: float, m_mul: float, where: str) -> Schedule:
-    """Cycles that do not end on whole steps, up to the last step there can be."""
-    count = floor(log(1 + LAST_STEP / steps * (t_mul - 1)) / log(t_mul))
-    few(count, where, "cycles that t_mul makes")
-    begins = [float(f"{steps * (t_mul**i - 1) / (t_mul - 1):.12g}") for i in range(count + 1)]  # rounding is no step
-    at = [-floor(-begin) for begin in begins]
-    return joined(cycles(begins, at, [m_mul**i for i in range(count)], 0.0, cosine))
 
 
 def _initial(value: Any, where: str) -> float:

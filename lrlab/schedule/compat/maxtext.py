@@ -49,9 +49,7 @@ def create_learning_rate_schedule(
             f"warmup_steps_fraction or wsd_decay_steps_fraction"
         )
     rises = curve is cosine and not check.holds(after, where) and steps <= total
-    parts = [way(0, peak, warm)] if warm else []
-    if total > warm + down:
-        parts.append(hold(peak, total - warm - down))
+    parts = [way(0, peak, warm), hold(peak, total - warm - down)]
     if down > 1:
         fall = way(peak, final, down - 1, curve)
         parts.append(words.repeat(words.join(fall, way(final, peak, down - 1, curve))) if rises else fall)

@@ -39,7 +39,7 @@ def get_learning_rate_schedule(
     warm = check.steps(warmup_steps, where, "warmup_steps")
     steps = check.steps(num_train_steps, where, "num_train_steps", least=1)
     rise = optax.linear_schedule(check.share(init_learning_rate, where, "init_learning_rate"), peak, warm)
-    after = lambda schedule: chain(rise, schedule) if warm else schedule
+    after = lambda *schedules: chain(*([rise] if warm else []), *schedules)
     match decay_type:
         case "cosine":
             over = check.steps(steps - warm if decay_steps is None else decay_steps, where, "decay_steps", least=1)
@@ -58,8 +58,7 @@ def get_learning_rate_schedule(
             f"{where}(warmup_steps={warm}, num_train_steps={steps}, decay_type='{decay_type}'): warm-up and decay take "
             f"more than the run; shorten one of them"
         )
-    parts = [hold(peak, steps - down - warm)] if steps - down > warm else []
-    return after(chain(*parts, optax.linear_schedule(peak, final, down)))
+    return after(hold(peak, steps - down - warm), optax.linear_schedule(peak, final, down))
 
 
 def _decay_steps(decay_type: str, steps: int, where: str) -> int:

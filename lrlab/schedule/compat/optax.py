@@ -16,10 +16,10 @@ import numpy as np
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
-from lrlab.schedule.compat.piece import first
-from lrlab.schedule.compat.rates import chain, hold, way
+from lrlab.schedule.compat.piece import bend, first
+from lrlab.schedule.compat.rates import chain, hold, legs, stairs, way
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import Curve, cosine, geometric, linear, polynomial
+from lrlab.schedule.curve import Curve, cosine, geometric, linear
 from lrlab.schedule.time import LAST_STEP
 from lrlab.schedule.write import written
 
@@ -69,10 +69,7 @@ def piecewise_constant_schedule(
     """
     where = "piecewise_constant_schedule"
     boundaries, values = _scaled(init_value, boundaries_and_scales, where)
-    pieces = [
-        hold(value, end - begin) for value, begin, end in zip(values, [0, *boundaries], boundaries) if end > begin
-    ]
-    return words.join(*pieces, hold(values[-1]))
+    return stairs(values, boundaries)
 
 
 def piecewise_interpolate_schedule(
@@ -88,9 +85,7 @@ def piecewise_interpolate_schedule(
     curves = {"linear": linear, "cosine": cosine}
     curve = curves[check.choice(interpolate_type, where, "interpolate_type", curves)]
     boundaries, values = _scaled(init_value, boundaries_and_scales, where)
-    legs = zip(values, values[1:], [0, *boundaries], boundaries)
-    pieces = [way(start, end, stop - begin, curve) for start, end, begin, stop in legs if stop > begin]
-    return chain(*pieces) if pieces else hold(values[-1])
+    return legs(values, boundaries, curve)
 
 
 def linear_onecycle_schedule(
@@ -169,7 +164,7 @@ def exponential_decay(
     if not steps or not ratio:
         return hold(init)
     schedule = _geometric(init, steps, ratio, staircase) if init and ratio != 1 else hold(init)
-    if begin and init and ratio != 1:
+    if init and ratio != 1:
         schedule = chain(hold(init, begin), schedule)
     if end_value is None:
         return schedule
@@ -228,7 +223,7 @@ def warmup_cosine_decay_schedule(
     init, peak = check.share(init_value, where, "init_value"), check.share(peak_value, where, "peak_value")
     end = check.share(end_value, where, "end_value") if peak else 0.0
     down = way(peak, end, total - warm, _bent(cosine, exponent, where, "exponent"))
-    return chain(way(init, peak, warm), down) if warm else down
+    return chain(way(init, peak, warm), down)
 
 
 def warmup_exponential_decay_schedule(
@@ -250,7 +245,7 @@ def warmup_exponential_decay_schedule(
     init, peak = check.share(init_value, where, "init_value"), check.share(peak_value, where, "peak_value")
     down = exponential_decay(peak, transition_steps, decay_rate, transition_begin, staircase, end_value)
     warm = check.steps(warmup_steps, where, "warmup_steps")
-    return chain(way(init, peak, warm), down) if warm else down
+    return chain(way(init, peak, warm), down)
 
 
 def sgdr_schedule(cosine_kwargs: Iterable[Mapping[str, Any]]) -> Schedule:
@@ -290,7 +285,7 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]) -> 
                 f"join_schedules([..., {schedule!r}, ...]): from a function of the step make a schedule with from_optax"
             )
     lengths = [end - begin for begin, end in pairwise(edges)]
-    return chain(*(first(s, n) for s, n in zip(schedules, lengths) if n), schedules[-1])
+    return chain(*(first(s, n) for s, n in zip(schedules, lengths)), schedules[-1])
 
 
 def from_optax(schedule: Callable[[Any], Any], steps: int) -> Schedule:
@@ -318,7 +313,7 @@ def _transition(init: Any, end: Any, curve: Curve, steps: Any, begin: Any, where
     if not steps:
         return hold(init)
     change = way(init, end, steps, curve)
-    return chain(hold(init, begin), change) if begin else change
+    return chain(hold(init, begin), change)
 
 
 def _geometric(init: float, steps: int, ratio: float, staircase: bool) -> Schedule:
@@ -343,9 +338,7 @@ def _transition_begin(value: Any, where: str) -> int:
 def _bent(curve: Curve, power: Any, where: str, name: str) -> Curve:
     """What remains of a curve, to a power."""
     power = check.share(power, where, name, positive=True)
-    if power == 1:
-        return curve
-    return polynomial(power) if curve is linear else polynomial(power) @ curve
+    return bend(power) if curve is linear else curve if power == 1 else bend(power) @ curve
 
 
 def _beginning(peak: Any, div: Any, where: str) -> float:

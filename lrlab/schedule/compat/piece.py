@@ -8,9 +8,9 @@ from lrlab.schedule.clock import Repeat, Shift
 from lrlab.schedule.combine import Pointwise, Scale, Sequence, Then, then
 from lrlab.schedule.compat import check
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import Curve, linear, span
+from lrlab.schedule.curve import Curve, linear, polynomial, span
 from lrlab.schedule.part import Part, Table
-from lrlab.schedule.time import Horizon
+from lrlab.schedule.time import LAST_STEP, Horizon
 from lrlab.schedule.write import written
 
 
@@ -39,6 +39,37 @@ def piece(curve: Curve, begin: float, end: float) -> Curve:
     if begin == 0 and end == 1:
         return curve
     return span(begin, end) if curve == linear else curve @ span(begin, end)
+
+
+def bend(power: float) -> Curve:
+    """The curve of (1 - u)**power.
+
+    >>> bend(1), bend(2)
+    (linear, polynomial(2))
+    """
+    return linear if power == 1 else polynomial(power)
+
+
+def rsqrt(timescale: float, over: int | None = None) -> Schedule:
+    """sqrt(timescale / (timescale + t)); the timescale need not be whole.
+
+    >>> rsqrt(100.0), rsqrt(0.8)
+    (rsqrt(100), inverse_time(1.25, power=0.5))
+    """
+    if timescale == int(timescale):
+        return words.rsqrt(int(timescale), over)
+    return words.inverse_time(1 / timescale, over, power=0.5)
+
+
+def cooldown(begin: int, over: int, *, held: bool) -> Schedule:
+    """min(1, (begin + over - t)/over), which nothing stops at zero, unless it is `held` there.
+
+    >>> cooldown(80, 20, held=True)
+    stable(80) >> decay(20)
+    """
+    times = 1 if held else (LAST_STEP - begin) // over
+    fall = words.decay(times * over, curve=piece(linear, 0, times))
+    return words.stable(begin) >> fall if begin else fall
 
 
 def ratio(a: float, b: float) -> float:

@@ -1,10 +1,13 @@
 """Schedules put together from absolute rates and exact steps, as peers give them."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.combine import Scale
+from lrlab.schedule.compat import piece
 from lrlab.schedule.compat.piece import ratio
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, linear
@@ -25,20 +28,21 @@ def way(start: float, end: float, over: int, curve: Curve = linear) -> Schedule:
     >>> way(0, 0.1, 5), way(0.1, 0.01, 20), way(0.1, 0.1, 20)
     (0.1 * warmup(5), 0.1 * decay(20, to=0.1), 0.1 * stable(20))
     """
-    if start == end:
-        return hold(start, over)
-    if end > start:
-        return ratio(end, 1) * words.warmup(over, start=ratio(start, end), curve=curve)
-    return ratio(start, 1) * words.decay(over, to=ratio(end, start), curve=curve)
+    peak = max(start, end)
+    if not peak:
+        return words.off(over)
+    return ratio(peak, 1) * piece.way(over, ratio(start, peak), ratio(end, peak), curve)
 
 
 def chain(*schedules: Schedule) -> Schedule:
     """One after another at their own levels; where one begins at the level at which the one before ended, with >>.
 
-    >>> chain(way(0, 0.1, 5), way(0.1, 0.01, 20), hold(0.5))
+    What lasts no step is left out, but for the last.
+
+    >>> chain(way(0, 0.1, 5), way(0.1, 0.01, 20), hold(0.1, 0), hold(0.5))
     join(0.1 * warmup(5) >> decay(20, to=0.1), 0.5 * stable())
     """
-    first, *others = schedules
+    first, *others = [schedule for schedule in schedules[:-1] if _length(schedule)] + [schedules[-1]]
     parts = [first]
     for schedule in others:
         if isinstance(schedule, Scale) and _goes_on(parts[-1], schedule):
@@ -46,6 +50,27 @@ def chain(*schedules: Schedule) -> Schedule:
         else:
             parts.append(schedule)
     return words.join(*parts)
+
+
+def stairs(levels: Sequence[float], edges: Sequence[int]) -> Schedule:
+    """The first level, and from each edge on the next one.
+
+    >>> stairs([0.1, 0.05, 0.01], [30, 60])
+    join(0.1 * stable(30), 0.05 * stable(30), 0.01 * stable())
+    """
+    lengths = [end - begin for begin, end in pairwise([0, *edges])]
+    return words.join(*(hold(level, n) for level, n in zip(levels, lengths) if n), hold(levels[-1]))
+
+
+def legs(levels: Sequence[float], edges: Sequence[int], curve: Curve = linear) -> Schedule:
+    """From the first level to the next one at each edge.
+
+    >>> legs([0, 0.1, 0.01], [30, 60])
+    0.1 * warmup(30) >> decay(30, to=0.1)
+    """
+    ends = pairwise([0, *edges])
+    ways = [way(*pair, end - begin, curve) for pair, (begin, end) in zip(pairwise(levels), ends) if end > begin]
+    return chain(*ways) if ways else hold(levels[-1])
 
 
 def _length(schedule: Schedule) -> float:

@@ -3,6 +3,7 @@
 from lrlab.refusal import unknown
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
+from lrlab.schedule.compat.product import product
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import cosine
 
@@ -51,7 +52,7 @@ def create_learning_rate_scheduler(
             level *= warm**-0.5
         if name != "constant":
             parts.append(_factor(name, warm, decay_factor, steps_per_decay, steps_per_cycle))
-    schedule = _product(level, parts, warm)
+    schedule = product(level * words.stable(), *parts)
     offset = check.steps(step_offset, _WHERE, "step_offset", least=-(2**31) + 1)
     schedule = words.shift(schedule, -offset) if offset else schedule
     low = check.share(min_learning_rate, _WHERE, "min_learning_rate")
@@ -78,17 +79,3 @@ def _factor(name: str, warm: int, decay_factor: float, steps_per_decay: int, ste
     if left < 1e-12:
         return rise >> words.decay(over)
     return words.join((rise >> words.decay(over, to=left) if over else rise) >> words.stable(1), words.off())
-
-
-def _product(level: float, parts: list[Schedule], warm: int) -> Schedule:
-    """The factors multiplied: a warm-up, and what holds its level as long, are one after the other."""
-    rise, after = words.warmup(warm), words.stable(warm)
-    if len(parts) == 2 and parts[0] == rise and repr(parts[1]).startswith(f"{after} >> "):
-        rest = parts[1].parts[1:]  # type: ignore[attr-defined]
-        parts = [rise >> rest[0]]
-    if not parts:
-        return level * words.stable()
-    product = parts[0]
-    for part in parts[1:]:
-        product = product * part
-    return level * product if level != 1 else product

@@ -5,6 +5,7 @@ Warm-up is i/W at update i, except where a function says otherwise.
 
 import inspect
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil
 from typing import Any
 
@@ -12,7 +13,7 @@ from lrlab.refusal import Refused, unknown
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
 from lrlab.schedule.compat.cycle import cycles, few, joined, switches
-from lrlab.schedule.compat.piece import piece, ratio, way
+from lrlab.schedule.compat.piece import bend, piece, ratio, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import cosine, linear, polynomial, sqrt
 from lrlab.schedule.write import written
@@ -124,7 +125,7 @@ def get_cosine_with_hard_restarts_schedule_with_warmup(
     over = max(total - warm, 1)
     begins = [i * over / c for i in range(ceil(c) + 1)]
     at = [0, *switches(begins[1:-1], lambda t: c * (t / over) // 1.0), over]
-    rest = joined(cycles(begins, at, [1.0] * ceil(c), 0.0, cosine))
+    rest = joined(cycles(list(pairwise(begins)), at, [1.0] * ceil(c), 0.0, cosine))
     if c != ceil(c) or at[-2] == over:  # the last one to serve an update is cut before its end
         rest = words.join(rest, words.off())
     return _warmed(base_lr, warm, rest, where)
@@ -146,8 +147,8 @@ def get_polynomial_decay_schedule_with_warmup(
     if lr_end >= base_lr:
         raise Refused(f"{where}(lr_end={written(lr_end)}): it must be below base_lr={written(base_lr)}")
     power = check.share(power, where, "power", positive=True)
-    curve = linear if power == 1 else polynomial(power)
-    return _warmed(base_lr, warm, words.decay(max(total - warm, 0), to=ratio(lr_end, base_lr), curve=curve), where)
+    down = words.decay(max(total - warm, 0), to=ratio(lr_end, base_lr), curve=bend(power))
+    return _warmed(base_lr, warm, down, where)
 
 
 def get_inverse_sqrt_schedule(num_warmup_steps: int, timescale: int | None = None, *, base_lr: Any) -> Schedule:
