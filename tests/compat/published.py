@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import lrlab as lr
+
 _FILE = "peer_schedules.json"
 _HERE = Path(os.environ.get("LRLAB_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -24,3 +26,10 @@ def assert_agrees(schedule, expected, peak=None):
     expected = np.asarray(expected, np.float64)
     got = schedule(np.arange(len(expected)))
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * (peak or np.abs(expected).max()))
+
+
+def assert_follows(schedule, rate, updates=150):
+    """The schedule is the function of the update, and can be read back."""
+    expected = [rate(t) for t in range(updates)]
+    assert_agrees(schedule, expected, peak=max(map(abs, expected)) or 1e-30)
+    assert lr.parse(repr(schedule)) == schedule

@@ -15,6 +15,7 @@ PEERS = (  # each a module of this package
     "big_vision",
     "keras",
     "maxtext",
+    "megatron",
     "nanodo",
     "nemo",
     "olmo",
