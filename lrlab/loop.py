@@ -1,28 +1,27 @@
-"""The host loop: it dispatches chunks between evaluations and writes down what they measured, one chunk behind."""
+"""The host loop: it dispatches a population's chunks between evaluations and writes down, one chunk behind, what they measured."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from lrlab.optim import by_name, evaluation_params, observe
-from lrlab.parallel import Strategy, compiled
+from lrlab.optim import by_name
+from lrlab.parallel import Strategy, compiled, looking
+from lrlab.population import stack
 from lrlab.record import Record
 from lrlab.refusal import unknown
 from lrlab.task import Data, Task
-from lrlab.train import Member, TrainState, begin, make_evaluate
-
-_EVALUATE = 64  # held-out examples at a time
+from lrlab.train import Member, TrainState, begin
 
 
 class Watcher(Protocol):
-    """Told of progress: updates done, the last loss and rate, and how fast it goes."""
+    """Told of progress: updates done, each member's last loss and rate ([members]; nan where it ended), updates per second."""
 
-    def __call__(self, step: int, loss: float, rate: float, per_s: float) -> None: ...
+    def __call__(self, step: int, losses: np.ndarray, rates: np.ndarray, per_s: float) -> None: ...
 
 
 class Outcome(NamedTuple):
@@ -30,10 +29,16 @@ class Outcome(NamedTuple):
 
     final: dict[str, float]  # held-out metrics after the last update, and train_loss over the last twentieth
     diverged: int | None  # the first update whose loss was not finite
-    stopped: int | None  # updates done when early stopping ended it
-    state: TrainState
+    stopped: int | None  # updates done when early stopping or halving ended it
+
+
+class Ended(NamedTuple):
+    """How a population ended."""
+
+    outcomes: list[Outcome]
+    states: TrainState  # arrays [members, ...] on the devices
     wall_s: float
-    steps_per_s: float  # after compilation
+    per_s: float  # updates of all members together, after compilation
 
 
 @dataclass(frozen=True)
@@ -59,95 +64,198 @@ class Plan:
     skip: int = 0
 
     def chunks(self) -> list[int]:
-        """The lengths of the chunks: few different ones, since each is compiled."""
-        interval = min(self.evaluate_every, self.steps)
-        length = max(n for n in range(1, min(self.chunk, interval) + 1) if interval % n == 0)
-        length = length if length >= 8 or length == interval else min(self.chunk, interval)
-        lengths = []
-        while (step := sum(lengths)) < self.steps:
-            boundary = min(step - step % interval + interval, self.steps)
-            lengths.append(min(length, boundary - step))
+        """The lengths of the chunks: as long as may be, up to the next evaluation."""
+        lengths, step = [], 0
+        while step < self.steps:
+            boundary = min(step - step % self.evaluate_every + self.evaluate_every, self.steps)
+            lengths += [min(self.chunk, boundary - step)]
+            step += lengths[-1]
         return lengths
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Successive halving: at each rung the best of the members that are left go on (Jamieson & Talwalkar 2016).
+
+    Args:
+        keep: the share of the members that passes a rung, such as 1/2.
+        rungs: evaluations at which it is decided, in updates.
+        metric: the held-out metric, of which lower is better.
+    """
+
+    word = "halving"
+
+    rungs: tuple[int, ...]
+    keep: float = 0.5
+    metric: str = "loss"
+
+    def passed(self, alive: jax.Array, losses: jax.Array) -> jax.Array:
+        """Who of the population goes on, [members]; decided on the device, with no word to the host."""
+        ranked = jnp.argsort(jnp.argsort(jnp.where(alive & jnp.isfinite(losses), losses, jnp.inf)))
+        return alive & (ranked < jnp.ceil(self.keep * jnp.sum(alive)))
 
 
 def run(
     task: Task,
-    member: Member,
+    members: Sequence[Member],
     plan: Plan,
     data: Data,
     strategy: Strategy,
-    record: Record,
-    watch: Watcher = lambda step, loss, rate, per_s: None,
-) -> Outcome:
-    """Train one member for `plan.steps` updates; its records are kept however it ends.
+    records: Sequence[Record],
+    watch: Watcher = lambda step, losses, rates, per_s: None,
+    block: int = 1,
+    halving: Halving | None = None,
+) -> Ended:
+    """Train a population of one kind for `plan.steps` updates, each member with a record, kept however it ends.
 
-    A loss that is not finite ends a run, and so does its early stopping, at an evaluation. `data` holds the task's
-    arrays, on the devices (`strategy.put`). Raises `Refused` if what the feedback watches is not measured.
+    A loss that is not finite ends a member, and so do its early stopping and `halving`, at an evaluation; the others go
+    on. `data` holds the task's arrays, on the devices (`strategy.put`); `block` members are vmapped together. Raises
+    `Refused` if what a watcher watches is not measured.
     """
     begun = time.perf_counter()
-    state, member = strategy.put(begin(task, member)), strategy.put(member)
-    evaluate = _evaluator(task, data.held_out, min(_EVALUATE, data.held_out))
-    notes = _Notes(plan, record, watch, names=jax.eval_shape(evaluate, state.params, data.valid))
-    _measured(member, notes.metrics)
+    padded = stack([*members, *[members[-1]] * (-len(members) % (block * strategy.shares))])
+    states, padded = strategy.deal(begin(task, padded)), strategy.deal(padded)
+    alive = strategy.deal(np.arange(len(padded.seed)) < len(members))
+    chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
+    look = looking(strategy, task, data.held_out, block)
+    notes = _Notes(plan, records, watch, names=jax.eval_shape(look, states, padded, alive, data.valid)[1])
+    _measured([*members[0].watchers, halving], [*notes.names, "train_loss"])
     step = 0
     for length in plan.chunks():
-        chunk = compiled(strategy, task, plan.batch, plan.accumulate, length)
-        state, metrics = chunk(state, member, data.train)
-        step += length
-        held_out = None
+        states, metrics = chunk(states, padded, alive, data.train, np.int32(length))
+        step, going, held_out = step + length, alive, None
         if step % plan.evaluate_every == 0 or step == plan.steps:
-            held_out = evaluate(evaluation_params(state.opt_state, state.params), data.valid)
-            if any(member.watchers):
-                state = state._replace(watched=_observe(member.watchers, state.watched, held_out))
-        if not notes.take(step - length, metrics, held_out):
-            break
+            states, held_out = look(states, padded, alive, data.valid)
+            if halving is not None and step in halving.rungs and step < plan.steps:
+                alive = _pass(halving, alive, held_out[halving.metric])
+        ended = notes.take(step - length, length, metrics, held_out, going)
         # the only wait for the device
-        if held_out is not None and member.stop is not None and step < plan.steps and state.watched[1].stop:
-            notes.stop(step, member.stop.because(state.watched[1]))
-            break
-    final = notes.finish()
-    return Outcome(final, notes.diverged, notes.stopped, state, time.perf_counter() - begun, notes.steps_per_s)
+        if held_out is not None and members[0].stop is not None and step < plan.steps:
+            ended |= notes.stop(step, jax.device_get(states.watched[1]), members)
+        if ended:
+            alive = strategy.deal(np.asarray(alive) & np.pad(notes.going, (0, len(alive) - len(members))))
+            if not notes.going.any():
+                break
+    return Ended(notes.finish(), states, time.perf_counter() - begun, notes.per_s)
 
 
 class _Notes:
-    """The record's rows, fetched from the device one chunk late so that it never waits for the host."""
+    """What the records of a population are told, fetched from the device one chunk late so that it never waits for the host."""
 
-    def __init__(self, plan: Plan, record: Record, watch: Watcher, names: Iterable[str]) -> None:
-        self.plan, self.record, self.watch = plan, record, watch
-        self.diverged: int | None = None
-        self.stopped: int | None = None
+    def __init__(self, plan: Plan, records: Sequence[Record], watch: Watcher, names: Any) -> None:
+        self.watch, self.names = watch, list(names)
+        self.each = [_Note(plan, record, self.names) for record in records]
+        self._waiting: tuple[int, int, Any, Any, Any] | None = None
+        self._clock: list[tuple[float, int]] = []  # when, and updates since then of all members
+
+    @property
+    def going(self) -> np.ndarray:
+        """Who has not ended, [members], as far as is known."""
+        return np.array([note.end is None for note in self.each])
+
+    @property
+    def per_s(self) -> float:
+        done = sum(updates for _, updates in self._clock[1:])
+        return done / (self._clock[-1][0] - self._clock[0][0]) if done else float("nan")
+
+    def take(self, first: int, length: int, metrics: Any, held_out: Any, alive: Any) -> bool:
+        """Note the chunk before this one; whether that ended a member."""
+        waiting, self._waiting = self._waiting, (first, length, metrics, held_out, alive)
+        return waiting is not None and self._write(*waiting)
+
+    def stop(self, step: int, states: Any, members: Sequence[Member]) -> bool:
+        """Early stopping ends members after `step` updates; whether it did."""
+        stopping = np.flatnonzero(states.stop[: len(self.each)] & self.going)
+        if not len(stopping):
+            return False
+        self._write(*self._waiting, last=stopping)  # type: ignore[misc]
+        self._waiting = None
+        for i in stopping[self.going[stopping]]:
+            own = type(states)(*(values[i] for values in states))
+            self.each[i].stop(step, members[i].stop.because(own))  # type: ignore[union-attr]
+        return True
+
+    def finish(self) -> list[Outcome]:
+        """Note the last chunk and how each run ended."""
+        if self._waiting is not None:
+            self._write(*self._waiting)
+        return [note.finish() for note in self.each]
+
+    def _write(self, first: int, length: int, metrics: Any, held_out: Any, alive: Any, last: Any = ()) -> bool:
+        metrics, held_out, alive = jax.device_get((metrics, held_out, alive))
+        before, metrics = self.going, by_name(metrics)
+        for i in np.flatnonzero(before):
+            own = {name: values[i, :length] for name, values in metrics.items()}
+            looked = None if held_out is None else {name: float(values[i]) for name, values in held_out.items()}
+            if alive[i]:
+                self.each[i].write(first, own, looked, i in last)
+            else:
+                self.each[i].stop(first, "halving kept others, whose loss was lower")
+        self._clock.append((time.perf_counter(), sum(note.count for note in self.each)))
+        self.watch(
+            max(note.done for note in self.each),
+            np.array([note.loss for note in self.each]),
+            np.array([note.rate for note in self.each]),
+            self.per_s,
+        )
+        return bool((before != self.going).any())
+
+
+class _Note:
+    """What one record is told."""
+
+    def __init__(self, plan: Plan, record: Record, names: list[str]) -> None:
+        self.plan, self.record = plan, record
+        self.end: str | None = None  # "diverged" or "stopped" before the run's length
+        self.done = self.count = 0  # updates, in all and in the last chunk
+        self.loss = self.rate = float("nan")
         self._because: dict[str, str] = {}
         self._skipped, self._total = 0, 0  # updates in a row up to now, and in all
-        self._waiting: tuple[int, Any, Any] | None = None
         self._held_out = dict.fromkeys(names, float("nan"))
         self._losses: list[np.ndarray] = []
-        self._clock: list[tuple[float, int]] = []
 
-    def take(self, first: int, metrics: Any, held_out: Any) -> bool:
-        """Note the chunk before this one; False if that diverged."""
-        waiting, self._waiting = self._waiting, (first, metrics, held_out)
-        return waiting is None or self._write(*waiting)
+    def write(self, first: int, metrics: dict[str, np.ndarray], held_out: dict[str, float] | None, last: bool) -> None:
+        """The rows of a chunk, and of the evaluation after it; `last` if the run ends here."""
+        bad = self._bad(metrics)
+        self.count = len(metrics["loss"]) if not len(bad) else int(bad[0]) + 1
+        self.end = "diverged" if len(bad) else None
+        rows = [
+            {"step": first + i, **{name: float(values[i]) for name, values in metrics.items()}}
+            for i in range(self.count)
+            if (first + i) % self.plan.log_every == 0
+            or first + i == self.plan.steps - 1
+            or (last or self.end)
+            and i == self.count - 1
+        ]
+        self.done = first + self.count
+        if held_out is not None and self.end is None:
+            self._held_out = held_out
+            rows.append({"step": self.done, "held_out": held_out})
+        self.record.write(rows)
+        self._losses.append(metrics["loss"][: self.count])
+        self.loss, self.rate = (float(metrics[name][self.count - 1]) for name in ("loss", "learning_rate"))
 
     def stop(self, step: int, because: str) -> None:
-        """Early stopping ends the run after `step` updates."""
-        self.stopped, self._because = step, {"because": because}
+        """The run ends after `step` updates, before its length."""
+        self.end, self.done, self.count, self._because = "stopped", step, 0, {"because": because}
 
-    def finish(self) -> dict[str, float]:
-        """Note the last chunk and how the run ended; the final metrics."""
-        if self.diverged is None and self._waiting is not None:
-            self._write(*self._waiting)
+    def finish(self) -> Outcome:
+        """Note how the run ended."""
         losses = np.concatenate(self._losses)
         last = losses[-max(1, self.plan.steps // 20) :]
         last = last[np.isfinite(last)] if self.plan.skip and np.isfinite(last).any() else last
         final = {**self._held_out, "train_loss": float(np.mean(last))}
-        end = "finished" if self.stopped is None else "stopped"
-        if self.diverged is not None:
-            final, end, self.stopped, self._because = dict.fromkeys(final, float("nan")), "diverged", None, {}
+        if self.end == "diverged":
+            final = dict.fromkeys(final, float("nan"))
         skipped = {"skipped": self._total} if self.plan.skip else {}
-        self.record.write([{"step": len(losses), "end": end, **self._because, **skipped, "final": final}])
-        return final
+        self.record.write(
+            [{"step": self.done, "end": self.end or "finished", **self._because, **skipped, "final": final}]
+        )
+        return Outcome(
+            final, self.done - 1 if self.end == "diverged" else None, self.done if self.end == "stopped" else None
+        )
 
-    def _bad(self, metrics: Any) -> np.ndarray:
+    def _bad(self, metrics: dict[str, np.ndarray]) -> np.ndarray:
         """Updates at which the run counts as diverged: the loss is not finite, or too many in a row were skipped."""
         if "skipped" not in metrics:
             return np.flatnonzero(~np.isfinite(metrics["loss"]))
@@ -157,53 +265,11 @@ class _Notes:
         self._total += int(np.sum(metrics["skipped"]))
         return np.flatnonzero(in_a_row > self.plan.skip)
 
-    @property
-    def metrics(self) -> list[str]:
-        """The names of what is measured."""
-        return [*self._held_out, "train_loss"]
 
-    @property
-    def steps_per_s(self) -> float:
-        (begun, first), (ended, last) = self._clock[0], self._clock[-1]
-        return (last - first) / (ended - begun) if last > first else float("nan")
-
-    def _write(self, first: int, metrics: Any, held_out: Any) -> bool:
-        metrics, held_out = jax.device_get((metrics, held_out))
-        metrics = by_name(metrics)
-        bad = self._bad(metrics)
-        count = len(metrics["loss"]) if not len(bad) else int(bad[0]) + 1
-        if len(bad):
-            self.diverged = first + int(bad[0])
-        rows = [
-            {"step": first + i, **{name: float(values[i]) for name, values in metrics.items()}}
-            for i in range(count)
-            if (first + i) % self.plan.log_every == 0
-            or first + i in (self.plan.steps - 1, self.diverged, (self.stopped or 0) - 1)
-        ]
-        if held_out is not None and self.diverged is None:
-            self._held_out = {name: float(value) for name, value in held_out.items()}
-            rows.append({"step": first + count, "held_out": self._held_out})
-        self.record.write(rows)
-        self._losses.append(metrics["loss"][:count])
-        self._clock.append((time.perf_counter(), first + count))
-        self.watch(
-            first + count,
-            float(metrics["loss"][count - 1]),
-            float(metrics["learning_rate"][count - 1]),
-            self.steps_per_s,
-        )
-        return self.diverged is None
-
-
-def _measured(member: Member, metrics: list[str]) -> None:
-    for watcher in member.watchers:
+def _measured(watchers: Sequence[Any], metrics: list[str]) -> None:
+    for watcher in watchers:
         if watcher is not None and watcher.metric not in metrics:
             raise unknown(f"metric for {watcher.word}", watcher.metric, metrics)
 
 
-_observe = jax.jit(observe)
-
-
-@cache
-def _evaluator(task: Task, held_out: int, block: int) -> Callable[..., Any]:
-    return jax.jit(make_evaluate(task, held_out, block))
+_pass = jax.jit(Halving.passed, static_argnums=0)

@@ -1,4 +1,4 @@
-"""How one chunk runs on many devices: plain jit on one, pmap on several, or a mesh that jit partitions."""
+"""How a population's chunk runs on many devices: plain jit on one; pmap or a mesh share batches, or devices share members."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,46 +12,95 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from lrlab.refusal import Refused
 from lrlab.task import Task
-from lrlab.train import make_chunk, make_step
+from lrlab.train import make_chunk, make_look, make_step, over_members
 
 _AXIS = "data"
+_EVALUATE = 64  # held-out examples at a time
+NAMES = ("pmap", "mesh", "members")
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """Where a run's state lives and how its chunk is compiled. All strategies give the same numbers to float32 rounding."""
+    """Where runs' states live and how their chunk is compiled. All strategies give the same numbers to float32 rounding."""
 
-    name: str  # "jit", "pmap" or "mesh"
+    name: str  # "jit" on one device; "pmap" or "mesh" share each batch, "members" shares the population
     devices: tuple[Any, ...]
 
     def put(self, tree: Any) -> Any:
         """A copy of every array on every device."""
-        return jax.device_put(tree, self.sharding())
+        return jax.device_put(tree, self._sharding())
 
-    def sharding(self, *axes: str) -> NamedSharding:
-        """How an array lies on the devices: split along the named axes, copied where there are none."""
+    def deal(self, tree: Any) -> Any:
+        """Arrays [members, ...], each device with its share where the population is shared, else with them all."""
+        return jax.device_put(tree, self._sharding(_AXIS) if self.name == "members" else self._sharding())
+
+    def spread(self, population: Callable[..., Any], shared: int) -> Callable[..., Any]:
+        """`population(states, members, alive, *shared)` as one program; `states` is donated."""
+        if self.name == "members":
+            dealt, copied = PartitionSpec(_AXIS), PartitionSpec()
+            specs = (dealt, dealt, dealt, *[copied] * shared)
+            # check_vma: members never meet, so there is nothing between devices to get wrong
+            population = jax.shard_map(population, mesh=self._mesh, in_specs=specs, out_specs=dealt, check_vma=False)
+        return jax.jit(population, donate_argnums=0)
+
+    @property
+    def shares(self) -> int:
+        """How many parts a population is dealt in."""
+        return len(self.devices) if self.name == "members" else 1
+
+    @property
+    def _mesh(self) -> Mesh:
         # Auto axes: under make_mesh's default, explicit axes, an embedding's gather raises ShardingTypeError
-        mesh = Mesh(np.array(self.devices), (_AXIS,), axis_types=(AxisType.Auto,))
-        return NamedSharding(mesh, PartitionSpec(*axes))
+        return Mesh(np.array(self.devices), (_AXIS,), axis_types=(AxisType.Auto,))
+
+    def _sharding(self, *axes: str) -> NamedSharding:
+        """How an array lies on the devices: split along the named axes, copied where there are none."""
+        return NamedSharding(self._mesh, PartitionSpec(*axes))
+
+
+@dataclass
+class Program:
+    """A compiled function that knows how often it was compiled."""
+
+    call: Callable[..., Any]
+    compilations: int = 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
 
 
 @cache
-def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length: int) -> Callable[..., Any]:
-    """`chunk(state, member, train) -> (state, metrics)` of `length` steps; `state` is donated.
+def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length: int, block: int) -> Program:
+    """`chunk(states, members, alive, train, count) -> (states, metrics)`, `count` steps of at most `length`.
 
-    One program serves every member of the same structure, for as long as the process lives.
+    Arrays of `states`, `members`, `alive` and `metrics` are [members, ...]; `states` is donated. One program serves all
+    members of one kind, for as long as the process lives.
     """
-    rows = jnp.arange(batch, dtype=jnp.int32)
-    if strategy.name == "pmap":
-        chunk = make_chunk(make_step(task, batch, accumulate, _AXIS), length)
-        program = jax.pmap(
-            chunk, _AXIS, in_axes=(None, None, None, 0), out_axes=None, donate_argnums=0, devices=strategy.devices
-        )
+    shared = strategy.name == "pmap"
+    step, rows = make_step(task, batch, accumulate, _AXIS if shared else None), jnp.arange(batch, dtype=jnp.int32)
+
+    def population(*arguments):
+        program.compilations += 1  # runs while it is traced, which is once for each compilation
+        return over_members(chunk, block)(*arguments)
+
+    def chunk(state, member, train, rows, count):
+        return make_chunk(step, length)(state, member, train, rows, count)
+
+    if shared:
+        axes = (None, None, None, None, 0, None)
+        run = jax.pmap(population, _AXIS, in_axes=axes, out_axes=None, donate_argnums=0, devices=strategy.devices)
         rows = rows.reshape(len(strategy.devices), -1)
     else:
-        program = jax.jit(make_chunk(make_step(task, batch, accumulate), length), donate_argnums=0)
-    rows = jax.device_put(rows, strategy.sharding(_AXIS))
-    return lambda state, member, train: program(state, member, train, rows)
+        run = strategy.spread(population, shared=3)
+    rows = strategy.put(rows) if strategy.name == "members" else jax.device_put(rows, strategy._sharding(_AXIS))
+    program = Program(lambda states, members, alive, train, count: run(states, members, alive, train, rows, count))
+    return program
+
+
+@cache
+def looking(strategy: Strategy, task: Task, held_out: int, block: int) -> Callable[..., Any]:
+    """`look(states, members, alive, valid) -> (states, metrics)`: held-out metrics, [members], and watchers told of them."""
+    return strategy.spread(over_members(make_look(task, held_out, min(_EVALUATE, held_out)), block), shared=1)
 
 
 def strategy(name: str | None, batch: int, accumulate: int = 1, devices: Sequence[Any] | None = None) -> Strategy:
@@ -60,9 +109,9 @@ def strategy(name: str | None, batch: int, accumulate: int = 1, devices: Sequenc
     Raises `Refused` if the devices do not divide the batch.
     """
     devices = tuple(jax.devices() if devices is None else devices)
-    if name not in (None, "pmap", "mesh"):
-        raise Refused(f"--parallel {name}: there are pmap and mesh")
-    if batch % (len(devices) * accumulate):
+    if name not in (None, *NAMES):
+        raise Refused(f"--parallel {name}: there are {', '.join(NAMES)}")
+    if name != "members" and batch % (len(devices) * accumulate):
         share = "" if accumulate == 1 else f" times {accumulate} microbatches"
         below = batch - batch % (len(devices) * accumulate)
         nearest = f"{below} or {below + len(devices) * accumulate}" if below else f"{len(devices) * accumulate}"

@@ -1,7 +1,9 @@
 """The progress of a study on a terminal: one bar for all of its runs, with the numbers of the one that runs."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -33,18 +35,22 @@ class Progress(Watcher):
     def __exit__(self, *_: Any) -> None:
         self.bar.stop()
 
-    def began(self, arm: str, seed: int, steps: int, unit: str, per_step: int) -> None:
-        self.steps, self.unit, self.per_step = steps, unit, per_step
-        self.bar.reset(self.one, total=steps, description=f"{arm}, seed {seed}")
-        for finding in self._lint(arm):
-            if (finding.rule, finding.part) not in self.remarks:  # of several arms alike, the first
-                self.remarks.add((finding.rule, finding.part))
-                self._print(f"{arm}: {finding}")
+    def began(self, runs: Sequence[tuple[str, int]], steps: int, unit: str, per_step: int) -> None:
+        self.steps, self.unit, self.per_step, self.together = steps, unit, per_step, len(runs)
+        told = f"{runs[0][0]}, seed {runs[0][1]}" if len(runs) == 1 else f"{len(runs)} together"
+        self.bar.reset(self.one, total=steps, description=told)
+        for arm in dict.fromkeys(arm for arm, _ in runs):
+            for finding in self._lint(arm):
+                if (finding.rule, finding.part) not in self.remarks:  # of several arms alike, the first
+                    self.remarks.add((finding.rule, finding.part))
+                    self._print(f"{arm}: {finding}")
 
-    def step(self, step: int, loss: float, rate: float, per_s: float) -> None:
+    def step(self, step: int, losses: np.ndarray, rates: np.ndarray, per_s: float) -> None:
+        best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+        told = "loss" if len(losses) == 1 else "best loss"
         speed = f"{per_s * self.per_step:,.0f} {self.unit}/s" if per_s == per_s else "compiling"
-        self.bar.update(self.one, completed=step, now=f"loss {loss:.3f}  rate {rate:.2e}  {speed}")
-        self.bar.update(self.all, completed=self.done + step / self.steps)
+        self.bar.update(self.one, completed=step, now=f"{told} {losses[best]:.3f}  rate {rates[best]:.2e}  {speed}")
+        self.bar.update(self.all, completed=self.done + self.together * step / self.steps)
 
     def ended(self, arm: str, seed: int, end: dict[str, Any]) -> None:
         self.done += 1

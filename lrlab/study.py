@@ -3,20 +3,25 @@
 import hashlib
 import re
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lrlab import loop
 from lrlab.experiment import Experiment, override
-from lrlab.parallel import Strategy
+from lrlab.loop import Halving
+from lrlab.parallel import Strategy, compiled
+from lrlab.population import kind, size
 from lrlab.record import Record, provenance, read_json, rows, write_json
 from lrlab.refusal import Refused, unknown
 from lrlab.task import Data
+from lrlab.train import Member
 from lrlab.verdict import Claim, as_json
 
 SEEDS = 3
@@ -86,26 +91,47 @@ def prepare(
     return Study(name, preset, module, experiments, seeds)
 
 
-def run(study: Study, out: Path, strategy_of: Callable[[Experiment], Strategy], watch: "Watcher") -> dict[str, Any]:
-    """Run what the folder does not hold yet, write the verdict, and return it all as JSON.
+def run(
+    study: Study,
+    out: Path,
+    strategy_of: Callable[[Experiment], Strategy],
+    watch: "Watcher",
+    block: int | None = None,
+) -> dict[str, Any]:
+    """Train what the folder does not hold yet, write the verdict, and return it all as JSON.
 
     Raises `Refused` if the folder holds something else. Nothing in it is overwritten.
     """
     begun = time.perf_counter()
-    _claim_folder(study, out)
-    strategies = {arm: strategy_of(experiment) for arm, experiment in study.arms.items()}
-    for arm, experiment in study.arms.items():
-        for seed in range(study.seeds):
-            folder = out / "runs" / _slug(arm) / f"seed-{seed}"
-            if not _finished(folder, experiment):
-                _run_one(experiment, arm, seed, folder, strategies[arm], watch)
-            watch.ended(arm, seed, _end(folder))
+    train(study, out, strategy_of, watch, block)
     return conclude(study, out, time.perf_counter() - begun)
+
+
+def train(
+    study: Study,
+    out: Path,
+    strategy_of: Callable[[Experiment], Strategy],
+    watch: "Watcher",
+    block: int | None = None,
+    halving: Halving | None = None,
+) -> int:
+    """Train the runs that the folder does not hold yet, alike ones together; the number of compilations it took."""
+    _claim_folder(study, out)
+    kinds = defaultdict(list)
+    for arm, experiment in study.arms.items():
+        strategy = strategy_of(experiment)
+        for seed in range(study.seeds):
+            one = _Run(experiment, arm, seed, _folder(out, arm, seed), experiment.member(seed))
+            if _finished(one.folder, experiment):
+                watch.ended(arm, seed, _end(one.folder))
+            else:
+                kinds[experiment.task, experiment.plan, strategy, kind(one.member)].append(one)
+    return sum(_train(alike, strategy, watch, block, halving) for (_, _, strategy, _), alike in kinds.items())
 
 
 def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
     """Read the folder's runs, ask the module for its verdict and write it beside them."""
-    runs = {arm: _read(out / "runs" / _slug(arm), experiment, study.seeds) for arm, experiment in study.arms.items()}
+    runs = {arm: _read(out, arm, experiment, study.seeds) for arm, experiment in study.arms.items()}
     complete = set(runs) == set(study.module.ARMS) and study.seeds >= SEEDS
     claims: Sequence[Claim] = study.module.verdict(runs) if complete else ()
     speeds = [read_json(path)["tokens_per_s"] for path in sorted(out.glob("runs/*/*/provenance.json"))]
@@ -126,32 +152,52 @@ def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
 class Watcher:
     """Is told what a study does; does nothing about it."""
 
-    def began(self, arm: str, seed: int, steps: int, unit: str, per_step: int) -> None:
-        """A run begins; one update consumes `per_step` of `unit` ("tok" or "ex")."""
+    def began(self, runs: Sequence[tuple[str, int]], steps: int, unit: str, per_step: int) -> None:
+        """Runs, each an arm and a seed, begin together; one update consumes `per_step` of `unit` ("tok" or "ex")."""
 
-    def step(self, step: int, loss: float, rate: float, per_s: float) -> None:
-        """`step` updates of it are done."""
+    def step(self, step: int, losses: np.ndarray, rates: np.ndarray, per_s: float) -> None:
+        """`step` updates of them are done; losses and rates are [runs], and `per_s` counts the updates of all."""
 
     def ended(self, arm: str, seed: int, end: dict[str, Any]) -> None:
         """A run ended, now or in an earlier session; `end` is the last row of its record."""
 
 
-def _run_one(experiment: Experiment, arm: str, seed: int, folder: Path, strategy: Strategy, watch: Watcher) -> None:
-    horizon = experiment.horizon
+class _Run(NamedTuple):
+    experiment: Experiment
+    arm: str
+    seed: int
+    folder: Path
+    member: Member
+
+
+def _train(runs: list[_Run], strategy: Strategy, watch: Watcher, block: int | None, halving: Halving | None) -> int:
+    """Train runs of one kind, as many at a time as fit; the number of compilations it took."""
+    experiment = runs[0].experiment
+    task, plan, horizon = experiment.task, experiment.plan, experiment.horizon
     unit, per_step = ("tok" if horizon.sequence else "ex", round(experiment.mean_batch * (horizon.sequence or 1)))
     data = _placed(experiment, strategy)
-    write_json(
-        folder / "experiment.json", {"arm": arm, "seed": seed, "digest": experiment.digest, **experiment.values()}
-    )
-    origin = provenance(seed=seed, data=data.digest, strategy=f"{strategy.name} on {len(strategy.devices)}")
-    write_json(folder / "provenance.json", {**origin, "wall_s": None, "tokens_per_s": None})
-    watch.began(arm, seed, experiment.steps, unit, per_step)
-    with Record(folder) as record:
-        outcome = loop.run(
-            experiment.task, experiment.member(seed), experiment.plan, data, strategy, record, watch.step
-        )
-    speed = {"wall_s": outcome.wall_s, "tokens_per_s": outcome.steps_per_s * per_step}
-    write_json(folder / "provenance.json", {**origin, **speed})
+    fit = size(task, runs[0].member, len(runs), plan.batch, plan.accumulate, strategy, block)
+    program = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, fit.block)
+    before = program.compilations
+    origin = provenance(data=data.digest, strategy=f"{strategy.name} on {len(strategy.devices)}", block=fit.block)
+    for first in range(0, len(runs), fit.members):
+        together = runs[first : first + fit.members]
+        for run in together:
+            about = {"arm": run.arm, "seed": run.seed, "digest": run.experiment.digest, **run.experiment.values()}
+            write_json(run.folder / "experiment.json", about)
+            write_json(
+                run.folder / "provenance.json", {**origin, "seed": run.seed, "wall_s": None, "tokens_per_s": None}
+            )
+        watch.began([(run.arm, run.seed) for run in together], plan.steps, unit, per_step)
+        with ExitStack() as stack:
+            records = [stack.enter_context(Record(run.folder)) for run in together]
+            members = [run.member for run in together]
+            ended = loop.run(task, members, plan, data, strategy, records, watch.step, fit.block, halving)
+        speed = {"wall_s": ended.wall_s, "tokens_per_s": ended.per_s * per_step, "together": len(together)}
+        for run in together:
+            write_json(run.folder / "provenance.json", {**origin, "seed": run.seed, **speed})
+            watch.ended(run.arm, run.seed, _end(run.folder))
+    return program.compilations - before
 
 
 _on_device: dict[tuple[Any, Strategy], Data] = {}
@@ -199,8 +245,8 @@ def _end(folder: Path) -> dict[str, Any]:
     return last if "end" in last else {}
 
 
-def _read(folder: Path, experiment: Experiment, seeds: int) -> Runs:
-    ends = [_end(folder / f"seed-{seed}") for seed in range(seeds)]
+def _read(out: Path, arm: str, experiment: Experiment, seeds: int) -> Runs:
+    ends = [_end(_folder(out, arm, seed)) for seed in range(seeds)]
     metrics = ends[0]["final"]
     return Runs(
         repr(experiment.schedule),
@@ -212,6 +258,10 @@ def _read(folder: Path, experiment: Experiment, seeds: int) -> Runs:
         [end["step"] - 1 if end["end"] == "diverged" else None for end in ends],
         [end["step"] if end["end"] == "stopped" else None for end in ends],
     )
+
+
+def _folder(out: Path, arm: str, seed: int) -> Path:
+    return out / "runs" / _slug(arm) / f"seed-{seed}"
 
 
 def _slug(arm: str) -> str:

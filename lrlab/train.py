@@ -1,15 +1,27 @@
-"""One pure training step, and a chunk of steps that runs without the host."""
+"""One pure training step, a chunk of steps that runs without the host, and a population of runs in one program."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
 from lrlab.node import Node, structural
-from lrlab.optim import Batches, EarlyStopping, Feedback, Group, Optimizer, Watcher, observe, updates_done, values_held
+from lrlab.optim import (
+    Batches,
+    EarlyStopping,
+    Feedback,
+    Group,
+    Optimizer,
+    Watcher,
+    evaluation_params,
+    observe,
+    updates_done,
+    values_held,
+)
 from lrlab.schedule import Schedule
 from lrlab.task import Params, Task
 
@@ -55,13 +67,18 @@ class Member(Node):
         return self.optimizer.build(gained(self.schedule), groups, self.restarts)
 
 
-def begin(task: Task, member: Member) -> TrainState:
-    """The state before the first update, on the host's default device."""
-    params = task.init(member.seed)
+def begin(task: Task, members: Member) -> TrainState:
+    """The states of a population before the first update, each array [members, ...]; `members` is stacked likewise."""
+    params = jax.tree.map(lambda *drawn: np.stack(drawn), *(task.init(int(seed)) for seed in members.seed))
     # jitted: several optax optimizers return their parameters' own buffers, which could not be donated twice
+    return jax.jit(jax.vmap(first_state))(members, params)
+
+
+def first_state(member: Member, params: Params) -> TrainState:
+    """One member's state before the first update."""
     watched = tuple(None if watcher is None else watcher.init() for watcher in member.watchers)
-    opt_state = jax.jit(lambda member, params: member.transformation(watched).init(params))(member, params)
-    return TrainState(jnp.zeros((), jnp.int32), jax.tree.map(jnp.array, params), opt_state, watched)
+    opt_state = member.transformation(watched).init(params)
+    return TrainState(jnp.zeros((), jnp.int32), params, opt_state, watched)  # type: ignore[arg-type]
 
 
 def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = None) -> Callable[..., Any]:
@@ -121,12 +138,56 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
 
 
 def make_chunk(step: Callable[..., Any], length: int) -> Callable[..., Any]:
-    """`length` steps in one program; metrics are stacked, [length]."""
+    """`chunk(state, member, train, rows, count) -> (state, metrics)`: `count` steps of at most `length`, in one program.
 
-    def chunk(state, member, train, rows):
-        return lax.scan(lambda state, _: step(state, member, train, rows), state, length=length)
+    Metrics are stacked, [length]; those from `count` on are zero.
+    """
+
+    def chunk(state, member, train, rows, count):
+        shapes = jax.eval_shape(step, state, member, train, rows)[1]
+        metrics = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), shapes)
+
+        def advance(i, carry):
+            state, now = step(carry[0], member, train, rows)
+            return state, jax.tree.map(lambda all, x: all.at[i].set(x), carry[1], now)
+
+        return lax.fori_loop(0, count, advance, (state, metrics))
 
     return chunk
+
+
+def over_members(advance: Callable[..., Any], block: int) -> Callable[..., Any]:
+    """`advance(state, member, *shared) -> (state, metrics)` for a population, `block` members at a time.
+
+    The blocks follow one another inside the program. A block of one is to the bit what the member alone would be; a
+    larger one is vmapped, and equal to rounding. Of those that are not `alive` the state stays as it is and the metrics
+    are nan: a member that diverged costs no other anything. The number of members is a multiple of `block`.
+    """
+
+    def population(states, members, alive, *shared):
+        def one(state, member, alive):
+            shapes = jax.eval_shape(advance, state, member, *shared)[1]
+            frozen = lambda state: (state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes))
+            return lax.cond(alive, lambda state: advance(state, member, *shared), frozen, state)
+
+        if block == 1:
+            return lax.map(lambda member: one(*member), (states, members, alive))
+        blocks = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), (states, members, alive))
+        ahead = lax.map(lambda block: jax.vmap(one)(*block), blocks)
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), ahead)
+
+    return population
+
+
+def make_look(task: Task, held_out: int, at_once: int) -> Callable[..., Any]:
+    """`look(state, member, valid) -> (state, metrics)`: the held-out metrics, and the watchers told of them."""
+    evaluate = make_evaluate(task, held_out, at_once)
+
+    def look(state: TrainState, member: Member, valid: Any) -> tuple[TrainState, Metrics]:
+        metrics = evaluate(evaluation_params(state.opt_state, state.params), valid)
+        return state._replace(watched=observe(member.watchers, state.watched, metrics)), metrics
+
+    return look
 
 
 def make_evaluate(task: Task, held_out: int, block: int) -> Callable[..., Metrics]:

@@ -4,6 +4,7 @@ import math
 import types
 from functools import partial
 
+import alone
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,15 +15,14 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 import lrlab as lr
-from lrlab import loop, record, study
+from lrlab import record, study
 from lrlab.experiment import Experiment, override
 from lrlab.optim import early_stopping, greedy, plateau, sgd, with_feedback
-from lrlab.parallel import compiled, strategy
+from lrlab.parallel import strategy
 from lrlab.report.sample import sample
 from lrlab.report.study import _used, print_study
 from lrlab.schedule.notation import read
 from lrlab.task.quadratic import Quadratic
-from lrlab.train import begin
 
 LONGEST = 40
 # eighths with a threshold of a sixteenth: every comparison is exact in float32 and float64, so peers must agree
@@ -223,12 +223,8 @@ BASE = Experiment(
 
 def run(tmp_path, devices=1, **changes):
     experiment = override(BASE, changes).resolve()
-    chosen = strategy(None, 8, experiment.accumulate, jax.devices()[:devices])
-    data = experiment.task.load()
-    data = data._replace(train=chosen.put(data.train), valid=chosen.put(data.valid))
-    with record.Record(tmp_path) as rows:
-        outcome = loop.run(experiment.task, experiment.member(0), experiment.plan, data, chosen, rows)
-    return outcome, list(record.rows(tmp_path))
+    outcome, _, rows = alone.run(experiment, tmp_path, devices)
+    return outcome, rows
 
 
 @pytest.mark.parametrize("devices", [1, 4])
@@ -253,7 +249,6 @@ def test_a_training_loss_is_observed_at_every_update(tmp_path):
 def test_early_stopping_ends_the_run_keeps_its_records_and_says_so(tmp_path):
     outcome, rows = run(tmp_path, stop="early_stopping(patience=2)")
     assert outcome.stopped == 12
-    assert int(outcome.state.step) == 12
     assert [row["step"] for row in rows if "loss" in row] == list(range(12))
     assert rows[-1]["end"] == "stopped"
     assert rows[-1]["step"] == 12
@@ -284,11 +279,11 @@ def test_a_run_continued_from_a_saved_state_is_the_same_to_the_bit():
         BASE, {"schedule": "0.5 * stable()", "task.sigma": 1.0, "feedback": greedy(0.5, 0, smooth=3)}
     ).resolve()
     task, member, chosen = experiment.task, experiment.member(0), strategy(None, 8, 1, jax.devices()[:1])
-    advance = lambda state: compiled(chosen, task, 8, 1, 5)(state, chosen.put(member), chosen.put(task.load().train))
-    once = advance(chosen.put(begin(task, member)))[0]
+    advance = lambda state: alone.compiled(chosen, task, 8, 1, 5)(state, member, chosen.put(task.load().train))
+    once = advance(alone.begin(task, member))[0]
     saved = jax.tree.map(np.asarray, jax.device_get(once))
     expected = jax.device_get(advance(once))
-    resumed = jax.device_get(advance(chosen.put(saved)))
+    resumed = jax.device_get(advance(saved))
     jax.tree.map(np.testing.assert_array_equal, resumed, expected)
     assert len(set(expected[1]["learning_rate"])) > 1  # the gain did move
 

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import alone
 import chex
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,11 @@ import pytest
 from optax import contrib
 
 import lrlab as lr
-from lrlab import loop, record
 from lrlab.experiment import Experiment, override
 from lrlab.optim import RATE_FREE, evaluation_params, mechanic, prodigy, sgd
-from lrlab.parallel import compiled, strategy
+from lrlab.parallel import strategy
 from lrlab.schedule.notation import read
 from lrlab.task.quadratic import Quadratic
-from lrlab.train import begin
 
 DATA = Path(os.environ.get("LRLAB_DATA", Path(__file__).parents[2] / "shared" / "data")) / "optimizers"
 PARAMS = {"matrix": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3), "vector": np.ones(2, np.float32)}
@@ -195,18 +194,13 @@ BASE = Experiment(
 
 def run(tmp_path, devices=1, **changes):
     experiment = override(BASE, changes).resolve()
-    chosen = strategy(None, 8, experiment.accumulate, jax.devices()[:devices])
-    data = experiment.task.load()
-    data = data._replace(train=chosen.put(data.train), valid=chosen.put(data.valid))
-    with record.Record(tmp_path / str(devices)) as rows:
-        outcome = loop.run(experiment.task, experiment.member(0), experiment.plan, data, chosen, rows)
-    return outcome, list(record.rows(tmp_path / str(devices)))
+    return alone.run(experiment, tmp_path / str(devices), devices)
 
 
 def test_a_run_is_evaluated_at_the_average_on_any_number_of_devices(tmp_path):
-    outcome, rows = run(tmp_path)
-    shared, others = run(tmp_path, devices=4)
-    state, task = outcome.state, BASE.task
+    outcome, state, rows = run(tmp_path)
+    shared, _, others = run(tmp_path, devices=4)
+    task = BASE.task
     loss = lambda params: float(task.metrics(params, task.held(task.load().valid, jnp.arange(1)))["loss"][0])
     assert outcome.final["loss"] == pytest.approx(loss(evaluation_params(state.opt_state, state.params)), rel=1e-6)
     assert outcome.final["loss"] != pytest.approx(loss(state.params), rel=1e-3)
@@ -218,11 +212,11 @@ def test_a_run_is_evaluated_at_the_average_on_any_number_of_devices(tmp_path):
 def test_a_run_continued_from_a_saved_state_is_the_same_to_the_bit(method):
     experiment = override(BASE, {"optimizer": method, "feedback": "plateau(0.5, 1, metric='train_loss')"}).resolve()
     task, member, chosen = experiment.task, experiment.member(0), strategy(None, 8, 1, jax.devices()[:1])
-    advance = lambda state: compiled(chosen, task, 8, 1, 6)(state, chosen.put(member), chosen.put(task.load().train))
-    once = advance(chosen.put(begin(task, member)))[0]
+    advance = lambda state: alone.compiled(chosen, task, 8, 1, 6)(state, member, chosen.put(task.load().train))
+    once = advance(alone.begin(task, member))[0]
     saved = jax.tree.map(np.asarray, jax.device_get(once))
     expected = jax.device_get(advance(once))
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(advance(chosen.put(saved))), expected)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(advance(saved)), expected)
 
 
 # --- notation and refusals -------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from itertools import pairwise
 
+import alone
 import chex
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lrlab as lr
-from lrlab import loop
 from lrlab.experiment import Experiment, override
 from lrlab.optim import (
     WORDS,
@@ -41,12 +41,10 @@ from lrlab.optim import (
 )
 from lrlab.optim.grouped import together
 from lrlab.optim.restart import cycle_starts
-from lrlab.parallel import compiled, strategy
-from lrlab.record import Record, rows
+from lrlab.parallel import strategy
 from lrlab.schedule.notation import read
 from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
-from lrlab.train import begin
 
 RATE = (1e-2 * lr.warmup(4) >> lr.decay(16, to=0.1)).resolve(lr.Horizon(steps=20))
 OWN = 3e-3 * lr.decay(20, to=0.5, curve=lr.cosine)
@@ -431,23 +429,17 @@ class Spiked(Quadratic):
 
 
 def ran(experiment, folder):
-    """The outcome and the rows of a run on one device."""
-    experiment = experiment.resolve()
-    chosen = strategy(None, experiment.batch, experiment.accumulate, jax.devices()[:1])
-    data = experiment.task.load()
-    data = data._replace(train=chosen.put(data.train), valid=chosen.put(data.valid))
-    with Record(folder) as record:
-        outcome = loop.run(experiment.task, experiment.member(0), experiment.plan, data, chosen, record)
-    return outcome, list(rows(folder))
+    """The outcome, the state and the rows of a run on one device."""
+    return alone.run(experiment, folder)
 
 
 def test_a_run_with_groups_counts_updates_and_records_their_rates(tmp_path):
-    outcome, written = ran(DIGITS, tmp_path)
+    _, state, written = ran(DIGITS, tmp_path)
     rate = DIGITS.resolve().schedule
     steps = [row for row in written if "loss" in row]
     # microbatches do not move the clock, nor does the restart of the moments at update 3
-    assert outcome.state.opt_state.count == 12
-    assert outcome.state.opt_state.inner.count == 9
+    assert state.opt_state.count == 12
+    assert state.opt_state.inner.count == 9
     np.testing.assert_allclose([row["learning_rate"] for row in steps], rate(np.arange(12)), rtol=1e-6)
     thawed = [0.5 * rate(t) if t >= 6 else 0 for t in range(12)]
     np.testing.assert_allclose([row["learning_rate[hidden]"] for row in steps], thawed, rtol=1e-6)
@@ -464,11 +456,11 @@ def test_skipped_updates_leave_everything_as_it_was_and_stop_the_clock(tmp_path)
         clip=1.0 * lr.decay(to=0.1),
         restart=(4,),
     )
-    _, straight = ran(base, tmp_path / "clean")
+    *_, straight = ran(base, tmp_path / "clean")
     spiked = dataclasses.replace(base, task=Spiked(dimensions=4, sigma=0.0, spikes=(2, 3, 5)), skip_nonfinite=2)
-    skipping, rows_ = ran(spiked, tmp_path / "skipping")
+    skipping, state, rows_ = ran(spiked, tmp_path / "skipping")
     assert skipping.diverged is None
-    assert (skipping.state.step, skipping.state.opt_state.count) == (9, 6)
+    assert (state.step, state.opt_state.count) == (9, 6)
     told = [row for row in rows_ if "loss" in row]
     assert [row["skipped"] for row in told] == [0, 0, 1, 1, 0, 1, 0, 0, 0]
     done = [row for row in told if not row["skipped"]]
@@ -522,8 +514,8 @@ def test_a_growing_batch_reads_each_example_once_and_scales_the_rate(how, device
     assert experiment.batches.counts.tolist() == counts
     assert experiment.mean_batch == 4 * 18 / 6
     chosen, member = strategy(how, 16, 4, jax.devices()[:devices]), experiment.member(0)
-    state, metrics = compiled(chosen, experiment.task, 16, 4, 6)(
-        chosen.put(begin(experiment.task, member)), chosen.put(member), chosen.put(np.zeros(0, np.float32))
+    state, metrics = alone.compiled(chosen, experiment.task, 16, 4, 6)(
+        alone.begin(experiment.task, member), member, chosen.put(np.zeros(0, np.float32))
     )
     edges = 4 * np.cumsum([0, *counts])
     means = np.array([(low + high - 1) / 2 for low, high in pairwise(edges)])
@@ -541,9 +533,9 @@ def test_a_batch_schedule_that_is_always_full_changes_nothing():
     member, task, data = DIGITS.resolve().member(0), DIGITS.task, DIGITS.task.load()
     full = dataclasses.replace(DIGITS, batch_schedule=8 * lr.stable()).resolve().member(0)
     chosen = strategy(None, 8, 4, jax.devices()[:1])
-    chunk = compiled(chosen, task, 8, 4, 12)
-    _, expected = chunk(chosen.put(begin(task, member)), member, data.train)
-    _, metrics = chunk(chosen.put(begin(task, full)), full, data.train)
+    chunk = alone.compiled(chosen, task, 8, 4, 12)
+    _, expected = chunk(alone.begin(task, member), member, data.train)
+    _, metrics = chunk(alone.begin(task, full), full, data.train)
     np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-6)
 
 

@@ -1,5 +1,6 @@
 """The step, the chunk and the strategies: the same numbers however a run is executed."""
 
+import alone
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,11 +10,11 @@ import pytest
 
 import lrlab as lr
 from lrlab.optim import adamw, momentum, sgd
-from lrlab.parallel import compiled, strategy
+from lrlab.parallel import strategy
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
-from lrlab.train import Member, begin, make_chunk, make_evaluate, make_step
+from lrlab.train import Member, make_chunk, make_evaluate, make_step
 
 TINY = Language(width=16, heads=2, layers=1, sequence=16)
 RATE = (3e-3 * lr.warmup(4) >> lr.decay(16)).resolve(lr.Horizon(steps=20))
@@ -25,10 +26,10 @@ def losses(task, member, how=None, devices=1, batch=8, accumulate=1, chunks=(4, 
     chosen = strategy(how, batch, accumulate, jax.devices()[:devices])
     data = task.load()
     train = chosen.put(data.train)
-    state = chosen.put(begin(task, member))
+    state = alone.begin(task, member)
     collected = []
     for length in chunks:
-        state, metrics = compiled(chosen, task, batch, accumulate, length)(state, chosen.put(member), train)
+        state, metrics = alone.compiled(chosen, task, batch, accumulate, length)(state, member, train)
         collected.append(metrics["loss"])
     return np.concatenate(collected), jax.device_get(state)
 
@@ -77,14 +78,14 @@ def test_one_program_serves_every_peak_length_seed_and_bound():
     chunk = jax.jit(chex.assert_max_traces(make_chunk(make_step(task, 8), 2), n=1))
     for peak, over, seed, clip in ((1e-3, 3, 0, 1.0), (1e-2, 7, 5, 0.5)):
         member = jax.tree.map(jnp.asarray, Member(peak * lr.warmup(over), sgd(), seed, clip))
-        _, metrics = chunk(begin(task, member.replace(seed=seed)), member, data.train, jnp.arange(8))
+        _, metrics = chunk(alone.begin(task, member), member, data.train, jnp.arange(8), 2)
     np.testing.assert_allclose(metrics["learning_rate"], [0, 1e-2 / 7], rtol=1e-6)
 
 
 def test_the_gradient_is_clipped_to_the_bound_of_its_schedule():
     task = Quadratic(dimensions=4, sigma=0.0)
     member = Member(1.0 * lr.stable(2), sgd(), 0, 0.5 * lr.ramp(1, start=1, to=0.5))
-    state, train = begin(task, member), task.load().train
+    state, train = alone.begin(task, member), task.load().train
     step = jax.jit(make_step(task, 2))
     moved, positions = [], [state.params["w"]]
     for _ in range(2):
@@ -98,7 +99,7 @@ def test_the_gradient_is_clipped_to_the_bound_of_its_schedule():
 
 def test_the_metrics_are_those_of_the_global_batch_before_the_update():
     data = TINY.load()
-    state, key = begin(TINY, MEMBER), None
+    state, key = alone.begin(TINY, MEMBER), None
     batch = TINY.batch(data.train, jnp.int32(0), jnp.int32(0), jnp.arange(8), 8)
     expected, gradient = jax.value_and_grad(lambda p: TINY.loss(p, batch, key, jnp.arange(8)).mean())(state.params)
     _, metrics = make_step(TINY, 8)(state, MEMBER, data.train, jnp.arange(8))
@@ -119,8 +120,8 @@ def test_optimizers_that_alias_their_parameters_can_be_donated():
     task, chosen = Quadratic(dimensions=8), strategy(None, 2, 1, jax.devices()[:1])
     for name in ("adadelta", "muon", "adagrad"):
         member = Member(RATE, lr.optim.OPTIMIZERS[name]())
-        state = chosen.put(begin(task, member))
-        state, _ = compiled(chosen, task, 2, 1, 3)(state, chosen.put(member), chosen.put(task.load().train))
+        state = alone.begin(task, member)
+        state, _ = alone.compiled(chosen, task, 2, 1, 3)(state, member, chosen.put(task.load().train))
         assert state.step == 3
 
 

@@ -14,11 +14,13 @@ from itertools import product
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from schedule import interleaved, spread
 
 import lrlab as lr
 from lrlab.optim import adamw, group
 from lrlab.parallel import compiled, strategy
+from lrlab.population import stack
 from lrlab.task.language import Language
 from lrlab.train import Member, begin
 
@@ -48,13 +50,14 @@ def step(rounds: int) -> dict:
         "100 schedules as tables": Member(rate(0), adamw(), 0, 1.0, groups=groups(lambda i: lr.table(rate(i), STEPS))),
     }  # fmt: skip
     here = strategy(None, BATCH, 1, jax.devices()[:1])
-    train, chunk = here.put(TASK.load().train), compiled(here, TASK, BATCH, 1, CHUNK)
+    train, chunk = here.put(TASK.load().train), compiled(here, TASK, BATCH, 1, CHUNK, 1)
 
     def program(member):
-        member, state = here.put(member), [here.put(begin(TASK, member))]
+        members = here.deal(stack([member]))
+        state = [here.deal(begin(TASK, members))]
 
         def run():
-            state[0], metrics = chunk(state[0], member, train)
+            state[0], metrics = chunk(state[0], members, np.ones(1, bool), train, np.int32(CHUNK))
             jax.block_until_ready(metrics)
 
         return run

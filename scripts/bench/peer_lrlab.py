@@ -1,12 +1,14 @@
 """lrlab's own loop: the language task, a schedule in one line, chunks of sixteen steps."""
 
 import jax
+import numpy as np
 import setting as peers
 from setting import Setting
 
 import lrlab as lr
 from lrlab.optim import adamw
 from lrlab.parallel import compiled, strategy
+from lrlab.population import stack
 from lrlab.task.language import Language
 from lrlab.train import Member, begin
 
@@ -27,13 +29,14 @@ def make(setting: Setting):
     optimizer = adamw(b1=peers.B1, b2=peers.B2, eps=peers.EPS, weight_decay=peers.WEIGHT_DECAY)
     member = Member(schedule.resolve(lr.Horizon(steps=peers.STEPS)), optimizer, 0, peers.CLIP)
     here = strategy(None, setting.batch, setting.accumulate, jax.devices()[:1])
-    chunk = compiled(here, task, setting.batch, setting.accumulate, CHUNK)
-    state, member, train = here.put(begin(task, member)), here.put(member), here.put(task.load().train)
+    chunk = compiled(here, task, setting.batch, setting.accumulate, CHUNK, 1)
+    members = here.deal(stack([member]))
+    state, alive, train = here.deal(begin(task, members)), np.ones(1, bool), here.put(task.load().train)
 
     def run(steps: int) -> float:
         nonlocal state
         for _ in range(steps // CHUNK):
-            state, metrics = chunk(state, member, train)
-        return float(metrics["loss"][-1])
+            state, metrics = chunk(state, members, alive, train, np.int32(CHUNK))
+        return float(metrics["loss"][0, -1])
 
     return run

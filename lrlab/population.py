@@ -1,0 +1,104 @@
+"""A population is runs that one program trains side by side; here is how they are stacked and how many fit at a time."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lrlab.parallel import Strategy
+from lrlab.refusal import Refused
+from lrlab.task import Task
+from lrlab.train import Member, TrainState, first_state, make_step
+
+# On CPU a vmapped step gains from less dispatch and loses in cache: measured with scripts/bench/run sweep
+_SMALL = 5e6  # floating-point operations of one member's step
+_SHARE = 0.8  # of a device's memory
+
+
+class Size(NamedTuple):
+    """How many runs go side by side."""
+
+    members: int  # in one population, over all devices
+    block: int  # vmapped together on a device; 1 maps them one after another
+
+
+def stack(members: Sequence[Member]) -> Member:
+    """Members as one, each number an array [members, ...]; they are alike (`kind`)."""
+    return jax.tree.map(lambda *values: np.stack([np.asarray(jnp.asarray(value)) for value in values]), *members)
+
+
+def kind(member: Member) -> Any:
+    """What members of one program have in common: everything but their numbers."""
+    leaves, structure = jax.tree.flatten(member)
+    return structure, tuple((np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
+
+
+def size(
+    task: Task, member: Member, count: int, batch: int, accumulate: int, strategy: Strategy, block: int | None = None
+) -> Size:
+    """How many of `count` members like this one to train at a time.
+
+    On a CPU a block is one, unless a step is so small that dispatch outweighs it; on an accelerator it is what the memory
+    holds. `block` decides instead.
+
+    Raises `Refused` if the device cannot hold even one.
+    """
+    state = jax.eval_shape(first_state, member, task.init(0))
+    weights, held = _bytes(state.params), _bytes(state)
+    memory, needs = _SHARE * _memory(strategy.devices[0]), held + 2 * weights  # the gradient and the update beside it
+    if needs > memory:
+        raise Refused(
+            f"one run needs {needs / 2**30:.1f} GiB for its parameters, gradient and optimizer, and the device lends "
+            f"{memory / 2**30:.1f}; make the model smaller, or share it over devices with --parallel mesh"
+        )
+    each = -(-count // strategy.shares)
+    if block is None:
+        block = _block(task, member, state, batch, accumulate, strategy, each, memory)
+    elif block < 1:
+        raise Refused(f"--block {block}: a block has at least one member")
+    block = min(block, each)
+    within = max(1, int((memory - needs) // held))  # states of members that wait
+    each = max(block, min(each, within) // block * block)
+    return Size(min(count, each * strategy.shares), block)
+
+
+def _block(
+    task: Task,
+    member: Member,
+    state: TrainState,
+    batch: int,
+    accumulate: int,
+    strategy: Strategy,
+    each: int,
+    memory: float,
+) -> int:
+    if strategy.devices[0].platform == "cpu":
+        tokens = batch * (task.horizon(1, batch).sequence or 1)
+        return each if 6 * tokens * _bytes(state.params) / 4 < _SMALL else 1
+    data = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, task.load().train))
+    rows = jax.ShapeDtypeStruct((batch,), jnp.int32)
+    step = jax.make_jaxpr(make_step(task, batch, accumulate))(state, member, data, rows)
+    return max(1, int(memory // (2 * _bytes(state) + _intermediate(step.jaxpr))))
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _intermediate(jaxpr: Any) -> int:
+    """Bytes of everything that is computed on the way: more than is ever held at once."""
+    inner = [
+        value for eqn in jaxpr.eqns for value in jax.tree.leaves(list(eqn.params.values())) if hasattr(value, "eqns")
+    ]
+    return _bytes([var.aval for eqn in jaxpr.eqns for var in eqn.outvars]) + sum(map(_intermediate, inner))
+
+
+def _memory(device: Any) -> float:
+    """Bytes that a device may hold; of the host's memory for a CPU."""
+    stats = device.memory_stats()
+    if stats and "bytes_limit" in stats:
+        return float(stats["bytes_limit"])
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
