@@ -13,6 +13,8 @@ import lazy_loader
 
 PEERS = (  # each a module of this package
     "big_vision",
+    "fairseq",
+    "fairseq2",
     "keras",
     "maxtext",
     "megatron",

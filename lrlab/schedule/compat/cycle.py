@@ -5,6 +5,8 @@ from itertools import groupby, pairwise
 from math import ceil, floor, log, log1p
 from typing import Any
 
+import numpy as np
+
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat.piece import piece, way
@@ -14,6 +16,7 @@ from lrlab.schedule.time import LAST_STEP
 from lrlab.schedule.write import written
 
 MOST = 1000  # cycles that are written one by one
+_NONE = float(np.finfo(np.float32).tiny)  # a level that is no number in float32
 
 
 def switches(ends: Sequence[float], cycle: Callable[[int], float]) -> list[int]:
@@ -84,7 +87,7 @@ def cycles(
         if first < after:
             share = [max(float(f"{(t - begin) / (end - begin):.12g}"), 0.0) for t in (first, after)]
             part = way(after - first, 1.0, to, piece(curve, share[0], share[1]))
-            parts.append(part if level == 1 else level * part)
+            parts.append(part if level == 1 else level * part if level > _NONE else words.off(after - first))
     return parts
 
 
