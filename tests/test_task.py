@@ -103,10 +103,11 @@ def test_a_batch_beyond_the_examples_is_refused():
 
 
 def test_default_text_is_pythons_documentation():
-    train, valid, digest = corpus(None, 32, 0.1)
+    train, valid, largest, digest = corpus(None, 32, 0.1)
     assert b"Python" in train.tobytes()
     assert valid.size == (train.size + valid.size) // 10
     assert len(digest) == 64
+    assert largest == max(train.max(), valid.max())
 
 
 def test_folder_is_its_texts_in_order_of_path(tmp_path):
@@ -115,7 +116,7 @@ def test_folder_is_its_texts_in_order_of_path(tmp_path):
     parts = {"b.txt": b"b" * 50, "sub/a.md": b"s" * 50, "a.py": b"\xff" * 50, "c.png": b"no", ".git/x.txt": b"no"}
     for name, data in parts.items():
         (tmp_path / name).write_bytes(data)
-    train, valid, _ = corpus(str(tmp_path), 4, 0.1)
+    train, valid, *_ = corpus(str(tmp_path), 4, 0.1)
     assert np.concatenate([train, valid]).tobytes() == b"\xff" * 50 + b"b" * 50 + b"s" * 50
     assert valid.size == 15
 
@@ -169,8 +170,7 @@ def test_windows_are_slices_of_the_text(counting):
 
 @pytest.mark.parametrize("n", [24, 25, 31, 32, 33])
 def test_the_last_window_ends_inside_the_text(n):
-    task = Language(sequence=8)
-    last = (task._windows(np.zeros(n)) - 1) * 8 + 7 + 8
+    last = (Language(sequence=8)._windows(n) - 1) * 8 + 7 + 8
     assert n - 8 <= last < n
 
 
@@ -256,14 +256,14 @@ def test_curvature_passes_through_the_handwritten_derivatives():
 
 
 def test_rotate_turns_pairs_by_position():
-    x = np.asarray(normal(2, 3, 5, 6))
-    z = (x[..., :3] + 1j * x[..., 3:]) * np.exp(1j * np.arange(5)[:, None] / 10000.0 ** (2 * np.arange(3) / 6))
+    x = np.asarray(normal(2, 5, 3, 6))
+    z = (x[..., :3] + 1j * x[..., 3:]) * np.exp(1j * np.arange(5)[:, None, None] / 10000.0 ** (2 * np.arange(3) / 6))
     np.testing.assert_allclose(rotate(jnp.asarray(x)), np.concatenate([z.real, z.imag], -1), atol=1e-6)
 
 
 def test_rotated_scores_depend_on_distance_only():
-    q, k = (jnp.broadcast_to(normal(1, 1, 1, 8, seed=seed), (1, 1, 6, 8)) for seed in (0, 1))
-    scores = (rotate(q)[0, 0] @ rotate(k)[0, 0].T).tolist()
+    q, k = (jnp.broadcast_to(normal(1, 1, 1, 8, seed=seed), (1, 6, 1, 8)) for seed in (0, 1))
+    scores = (rotate(q)[0, :, 0] @ rotate(k)[0, :, 0].T).tolist()
     assert scores[5][3] == pytest.approx(scores[3][1], abs=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""A decoder-only transformer over bytes, its published variants behind switches.
+"""A decoder-only transformer over bytes or tokens, its published variants behind switches.
 
 Shapes: b examples of t tokens; activations are [n, d] with n = b t, one row a token, in the compute dtype.
 
@@ -14,43 +14,55 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from lrlab.task import fused
+from lrlab.task import attention, fused
 from lrlab.task.module import Draw, constant
 
 if TYPE_CHECKING:
     from lrlab.task.language import Language
 
-VOCABULARY = 256
-
 
 class Decoder(nnx.Module):
-    """Bytes in, logits of the next byte out."""
+    """Bytes or tokens in, logits of the next one out."""
 
     def __init__(self, spec: "Language", draw: Draw):
         self.spec = spec
-        self.embedding = nnx.Param(draw((VOCABULARY, spec.width), _std(spec, spec.width)))
+        self.embedding = nnx.Param(draw((spec.symbols, spec.width), _std(spec, spec.width)))
         if spec.positions == "learned":
             self.positions = nnx.Param(draw((spec.sequence, spec.width), _std(spec, spec.width)))
         self.layers = nnx.Dict({str(i): Block(spec, draw) for i in range(spec.layers)})
         if spec.norm_position == "pre":
             self.norm = Norm(spec.norm, spec.width)
         if not spec.tied:
-            self.head = Linear(draw, spec.width, VOCABULARY, _std(spec, spec.width))
+            self.head = Linear(draw, spec.width, spec.symbols, _std(spec, spec.width))
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
-        """[b, t] integers -> [b t, 256] logits in the compute dtype."""
+        """[b, t] integers -> [b t, vocabulary] logits in the compute dtype."""
+        return fused.matmul(self.stream(tokens), self.unembedding)
+
+    def stream(self, tokens: jax.Array) -> jax.Array:
+        """What the head is given: [b, t] integers -> [b t, d]."""
         b, t = tokens.shape
-        x = self.embedding[...].astype(self.spec.compute)[tokens]
+        x = self.embedding[...][tokens]  # cast after the gather: its gradient is a sum over all places of a token
         if self.spec.positions == "learned":
-            x = x + self.positions[...].astype(self.spec.compute)[None, :t]
-        x = x.reshape(b * t, -1)
-        for i in range(self.spec.layers):  # unrolled: a scan over layers is slower up to a dozen of them
-            layer = self.layers[str(i)]
-            apply = lambda x, layer=layer: layer(x, t)
-            x = (jax.checkpoint(apply) if self.spec.remat else apply)(x)
-        if self.spec.norm_position == "pre":
-            x = self.norm(x)
-        return fused.matmul(x, self.embedding[...].T) if self.spec.tied else self.head(x)
+            x = x + self.positions[...][None, :t]
+        x = self._through_layers(x.astype(self.spec.compute).reshape(b * t, -1), t)
+        return self.norm(x) if self.spec.norm_position == "pre" else x
+
+    @property
+    def unembedding(self) -> jax.Array:
+        """The head's matrix, [d, vocabulary]."""
+        return self.embedding[...].T if self.spec.tied else self.head.kernel[...]
+
+    def _through_layers(self, x, t):
+        layers = [self.layers[str(i)] for i in range(self.spec.layers)]
+        kept = jax.checkpoint if self.spec.remat else lambda f: f
+        if not self.spec.scan:
+            for layer in layers:
+                x = kept(lambda x, layer=layer: layer(x, t))(x)
+            return x
+        forms, parameters = zip(*map(nnx.split, layers))
+        stacked = jax.tree.map(lambda *parts: jnp.stack(parts), *parameters)
+        return jax.lax.scan(kept(lambda x, one: (nnx.merge(forms[0], one)(x, t), None)), x, stacked)[0]
 
 
 class Block(nnx.Module):
@@ -75,6 +87,7 @@ class Attention(nnx.Module):
 
     def __init__(self, spec: "Language", draw: Draw):
         self.heads, self.rotary, self.normed = spec.heads, spec.positions == "rope", spec.qk_norm
+        self.wanted, self.compute = spec.attention, spec.compute
         self.qkv = Linear(draw, spec.width, 3 * spec.width, _std(spec, spec.width))
         if spec.qk_norm:
             self.query_norm, self.key_norm = (Norm(spec.norm, spec.width // spec.heads) for _ in "qk")
@@ -83,13 +96,13 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array, t: int) -> jax.Array:
         """[n, d] -> [n, d], with t tokens to an example."""
         n, d = x.shape
-        q, k, v = self.qkv(x).reshape(n // t, t, 3, self.heads, -1).transpose(2, 0, 3, 1, 4)
+        q, k, v = jnp.moveaxis(self.qkv(x).reshape(n // t, t, 3, self.heads, -1), 2, 0)
         if self.normed:
             q, k = self.query_norm(q), self.key_norm(k)
         if self.rotary:
             q, k = rotate(q), rotate(k)
-        mixed = fused.attention(*(z.reshape(-1, t, d // self.heads) for z in (q, k, v)))
-        return self.out(mixed.reshape(n // t, self.heads, t, -1).transpose(0, 2, 1, 3).reshape(n, d))
+        name = attention.kernel(self.wanted, self.compute, d // self.heads)
+        return self.out(attention.attend(name, q, k, v).reshape(n, d))
 
 
 class Perceptron(nnx.Module):
@@ -131,10 +144,10 @@ class Norm(nnx.Module):
 def rotate(x: jax.Array) -> jax.Array:
     """Rotary positions: the pair (x[j], x[j + d/2]) at position t turns by the angle t / 10000^(2j/d).
 
-    Shapes: [b, h, t, d] -> [b, h, t, d].
+    Shapes: [b, t, h, d] -> [b, t, h, d].
     """
-    t, half = x.shape[2], x.shape[3] // 2
-    angle = np.outer(np.arange(t), 10000.0 ** (-np.arange(half) / half))[None, None]
+    t, half = x.shape[1], x.shape[3] // 2
+    angle = np.outer(np.arange(t), 10000.0 ** (-np.arange(half) / half))[None, :, None]
     cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
     a, b = x[..., :half], x[..., half:]
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)
