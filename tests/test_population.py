@@ -68,7 +68,7 @@ def test_a_mapped_member_is_the_member_alone_to_the_bit(solo):
     together, records = run(members(5))
     for i, (single, (record,)) in enumerate(solo):
         assert records[i] == record
-        chex.assert_trees_all_equal(jax.tree.map(lambda x: x[i], together.states), alone.first(single.states))
+        chex.assert_trees_all_equal(jax.tree.map(lambda x, i=i: x[i], together.states), alone.first(single.states))
 
 
 @pytest.mark.parametrize(("how", "devices", "block"), [(None, 1, 2), (None, 1, 5), ("members", 4, 1), ("members", 2, 2), ("pmap", 2, 1), ("mesh", 2, 5)])  # fmt: skip
