@@ -5,7 +5,7 @@ from .optim import scheduled, values_used
 from .refusal import Failed, Refused
 from .schedule import Horizon, Schedule
 from .schedule import warmup, stable, decay, ramp, rsqrt, inverse_time, off, table
-from .schedule import join, repeat, shift, minimum, maximum
+from .schedule import join, repeat, shift, stairs, minimum, maximum
 from .schedule import linear, cosine, sqrt, geometric, power, polynomial, exponential, rex, tanh, logarithmic, span
 from .schedule import named, compat, parse, from_json, lint
 
@@ -21,6 +21,7 @@ __all__ = [
     "join",
     "repeat",
     "shift",
+    "stairs",
     "minimum",
     "maximum",
     "linear",

@@ -49,6 +49,8 @@ def build(description):
             return lr.join(*map(build, parts))
         case ("shift", inner, by):
             return lr.shift(build(inner), by)
+        case ("stairs", inner, each):
+            return lr.stairs(build(inner), each)
         case ("scale", factor, inner):
             return factor * build(inner)
         case ("*", left, right):
@@ -91,6 +93,8 @@ def length(description, k=1):
             return sum(length(part, k) for part in parts)
         case ("shift", inner, by):
             return max(length(inner, k) - by * k, 0)
+        case ("stairs", inner, each):
+            return length(inner) * each * k
         case ("cycles", _, over, _, _):
             return over * k
         case ("scale", _, inner):
@@ -134,6 +138,8 @@ def _value(description, t, k):
             return _value(first, t, k) if not rest or t < steps else _value(("join", *rest), t - steps, k)
         case ("shift", inner, by):
             return _value(inner, max(t + by * k, 0), k)
+        case ("stairs", inner, each):
+            return _value(inner, t // (each * k), 1)
         case ("cycles", inner, over, stretch, shrink):
             t, cycle = min(t, over * k), 0
             while t >= (steps := length(inner, k * stretch**cycle)):
@@ -235,7 +241,7 @@ GAINS = st.floats(2**-7, 8.0, width=32)
 PEAKS = st.one_of(st.sampled_from([1.0, 3e-4, 0.05, 1e-3]), st.floats(2**-17, 8.0, width=32))
 STEPS = st.one_of(st.integers(0, 3), st.integers(1, 400))
 # In a horizon of `HORIZONS` each of these lasts at least one step, and a random schedule fits in.
-OPERATORS = ("then", "then", "join", "scale", "*", "+", "minimum", "maximum", "repeat", "cycles", "shift")
+OPERATORS = ("then", "then", "join", "scale", "*", "+", "minimum", "maximum", "repeat", "cycles", "shift", "stairs")
 UNITS = st.sampled_from(
     ["0.1%", "1%", "1.5%", ".7%", "0.33%", "1ep", ".25ep", "3e4ex", "12345ex", "2e7tok", "1.1e7tok"]
 )
@@ -276,6 +282,8 @@ def descriptions(draw, *, concrete=False, rest=True, last=True, depth=2, shortes
         return (kind, *[draw(descriptions(rest=i == takes_rest, last=zero[i], **deeper)) for i in range(count)])
     if kind == "shift":
         return ("shift", draw(descriptions(rest=rest, last=last, **deeper)), draw(st.integers(-20, 20)))
+    if kind == "stairs":
+        return ("stairs", draw(descriptions(rest=rest, last=last, **deeper)), draw(st.integers(1, 5)))
     if kind == "cycles":
         cycle = draw(descriptions(rest=False, last=False, **{**deeper, "shortest": max(shortest, 1)}))
         over = None if rest and draw(st.booleans()) else draw(st.integers(1, 400) if concrete else UNITS)
@@ -370,6 +378,8 @@ def _joints(description, begin, k):
             yield from _joints(right, begin, k)
         case ("shift", inner, by):
             yield from (max(joint, begin) for joint in _joints(inner, begin - by * k, k))
+        case ("stairs", inner, each):
+            yield from (begin + joint * each * k for joint in _joints(inner, 0, 1))
         case ("repeat", inner, times, stretch, _):
             for i in range(times):
                 yield from _joints(inner, begin, k * stretch**i)
@@ -404,7 +414,7 @@ def bound(description):
             return max(accumulate(map(bound, parts), mul))  # a later part may only lower the level
         case ("join", *parts):
             return max(map(bound, parts))
-        case ("shift", inner, _) | ("cycles", inner, _, _, _):
+        case ("shift", inner, _) | ("stairs", inner, _) | ("cycles", inner, _, _, _):
             return bound(inner)
         case ("scale", factor, inner):
             return factor * bound(inner)

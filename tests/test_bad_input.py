@@ -58,7 +58,7 @@ def _formed(inner):
         st.builds("({}) {} ({})".format, inner, st.sampled_from("*+"), inner),
         st.builds("{}({}, {})".format, st.sampled_from(["minimum", "maximum", "join"]), inner, inner | NUMBERS),
         st.builds("repeat({}, {})".format, inner, COUNTS),
-        st.builds("shift({}, {})".format, inner, DURATIONS),
+        st.builds("{}({}, {})".format, st.sampled_from(["shift", "stairs"]), inner, DURATIONS),
         st.builds("table({}, {})".format, inner | st.just("[1, 0.5, 0]"), DURATIONS),
         cycles,
     )
@@ -93,7 +93,7 @@ CHAINS = st.builds(
 )
 BRACKETS = [
     ("2 * (stable(1) + ", ")"), ("stable(1) >> 2 * (", ")"), ("repeat(", ", 2)"), ("repeat(", ", 1000)"), ("(", ")"), ("-", ""),
-    ("join(stable(1), ", ")"), ("repeat(", ", 3, stretch=3)"), ("minimum(0.5, ", ")"), ("shift(", ", -1)"), ("table(", ", 99999)"),
+    ("join(stable(1), ", ")"), ("repeat(", ", 3, stretch=3)"), ("minimum(0.5, ", ")"), ("shift(", ", -1)"), ("stairs(", ", 2)"), ("table(", ", 99999)"),
     ("minimum(stable(1), repeat(", ", 1000))"),
 ]  # fmt: skip
 NESTS = st.builds(

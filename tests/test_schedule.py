@@ -88,6 +88,23 @@ def test_shifts_add_up(s, by, more):
     assert np.array_equal(lr.shift(s, -by)(steps), s(steps - by))
 
 
+@given(concrete_schedules(), st.integers(1, 9), st.integers(1, 9))
+def test_stairs_of_stairs_are_stairs(s, each, more):
+    steps = np.arange(200)
+    assert np.array_equal(lr.stairs(s, each)(steps), s(steps // each))
+    assert np.array_equal(lr.stairs(lr.stairs(s, each), more)(steps), lr.stairs(s, each * more)(steps))
+    assert lr.stairs(s, each).length == each * s.length
+
+
+def test_stairs_of_an_epoch_count_in_epochs():
+    run = lr.Horizon(steps=1000, batch=10, epoch=500)
+    assert repr(lr.stairs(lr.decay(), "1ep").resolve(run)) == "stairs(decay(20), 50)"
+    assert repr(lr.stairs(lr.warmup("2ep") >> lr.decay("10%"), "1ep").resolve(run)) == (
+        "stairs(warmup(2) >> decay(2), 50)"
+    )
+    assert repr(lr.stairs(lr.decay(to=0.5), 300).resolve(run)) == "stairs(decay(3, to=0.5), 300) >> stable(100)"
+
+
 @given(concrete_schedules(last=False, shortest=1), st.integers(1, 5), st.integers(1, 3))
 def test_cycles_without_a_number_are_those_with_one(s, times, stretch):
     steps = np.arange(lr.repeat(s, times, stretch=stretch).length)

@@ -31,6 +31,7 @@ from lrlab.schedule.words import (
     rsqrt,
     shift,
     stable,
+    stairs,
     table,
     warmup,
 )
@@ -38,7 +39,7 @@ from lrlab.schedule.words import (
 __all__ = [
     "Curve", "Duration", "Finding", "Horizon", "Mark", "Schedule",
     "cosine", "exponential", "geometric", "linear", "logarithmic", "polynomial", "power", "rex", "span", "sqrt", "tanh",
-    "decay", "inverse_time", "join", "maximum", "minimum", "off", "ramp", "repeat", "rsqrt", "shift", "stable", "table",
-    "warmup",
+    "decay", "inverse_time", "join", "maximum", "minimum", "off", "ramp", "repeat", "rsqrt", "shift", "stable", "stairs",
+    "table", "warmup",
     "compat", "from_json", "lint", "named", "parse",
 ]  # fmt: skip

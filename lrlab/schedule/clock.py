@@ -1,7 +1,7 @@
-"""Schedules whose clock is not the run's: started again in cycles, or shifted."""
+"""Schedules whose clock is not the run's: started again in cycles, shifted, or moved once every so many steps."""
 
 import math
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, replace
 from fractions import Fraction
 from typing import Any
 
@@ -10,7 +10,7 @@ from lrlab.refusal import Refused
 from lrlab.schedule.combine import then
 from lrlab.schedule.core import ATOM, Schedule
 from lrlab.schedule.part import Stable
-from lrlab.schedule.time import LAST_STEP, Duration, longest, whole
+from lrlab.schedule.time import LAST_STEP, Duration, Horizon, longest, whole
 from lrlab.schedule.write import call
 
 _MOST_STRETCHED = 31  # cycles that each last at least twice as long as the one before fill 2**31 steps
@@ -144,3 +144,55 @@ class Shift(Schedule):
 
     def _claims(self):
         return self.schedule._claims()
+
+
+class Stairs(Schedule):
+    """A schedule whose clock moves once every `each` steps."""
+
+    schedule: Schedule
+    each: Duration
+
+    def _at(self, t, k, xp):
+        return self.schedule._at(t // self._steps() // k, 1, xp)
+
+    def _length(self, k):
+        return self.schedule._length(1) * self._steps() * k
+
+    def _exact(self, horizon):
+        exact = self.schedule._exact(self._ticks(horizon))
+        return None if exact is None else Fraction(whole(exact) * self._whole(horizon))
+
+    def _fit(self, horizon, steps):
+        each, ticks = self._whole(horizon), self._ticks(horizon)
+        exact = self.schedule._exact(ticks)
+        count, rest = divmod(steps, each) if exact is None else (whole(exact), 0)
+        fitted = self.replace(schedule=self.schedule._fit(ticks, count), each=each)
+        return fitted if not rest or self._ends_at_zero() else then(fitted, Stable(rest))  # the end stays the end
+
+    def _marks(self, begin, k):
+        each = self._steps() * k
+        for name, start, end in self.schedule._marks(0, 1):
+            yield name, begin + start * each, begin + end * each
+
+    def _written(self):
+        return call("stairs", self), ATOM
+
+    def _ends_at_zero(self):
+        return self.schedule._ends_at_zero()
+
+    def _claims(self):
+        return self.schedule._claims()
+
+    def _steps(self) -> Any:
+        if isinstance(self.each, str):
+            raise Refused(f"{self} is not yet in steps; write schedule.resolve(Horizon(steps=...)) first")
+        return self.each
+
+    def _whole(self, horizon: Horizon) -> int:
+        return max(whole(horizon.exact(self.each)), 1)  # type: ignore[arg-type]
+
+    def _ticks(self, horizon: Horizon) -> Horizon:
+        """The run as the clock of the schedule counts it."""
+        each = self._whole(horizon)
+        batch = None if horizon.batch is None else horizon.batch * each
+        return replace(horizon, steps=max(horizon.steps // each, 1), batch=batch)

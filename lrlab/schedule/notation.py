@@ -15,7 +15,7 @@ from lrlab.schedule import curve, words
 from lrlab.schedule.core import Schedule
 
 CURVES = {name: getattr(curve, name) for name in ("linear", "cosine", "sqrt", "geometric")}
-_WORDS = "warmup stable decay ramp rsqrt inverse_time off table join repeat shift minimum maximum"
+_WORDS = "warmup stable decay ramp rsqrt inverse_time off table join repeat shift stairs minimum maximum"
 _CURVES = "power polynomial exponential rex tanh logarithmic span"
 WORDS = {name: getattr(words, name) for name in _WORDS.split()} | {
     name: getattr(curve, name) for name in _CURVES.split()

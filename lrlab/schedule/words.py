@@ -6,7 +6,7 @@ import numpy as np
 from jax.core import Tracer
 
 from lrlab.refusal import Refused
-from lrlab.schedule.clock import Repeat, Shift
+from lrlab.schedule.clock import Repeat, Shift, Stairs
 from lrlab.schedule.combine import Join, one_rest, pointwise
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, linear
@@ -196,6 +196,22 @@ def shift(schedule: Schedule, by: int) -> Schedule:
     if not isinstance(by, int | np.integer) or isinstance(by, bool) or abs(by) > LAST_STEP:
         raise Refused(f"shift(..., {written(by)}): the clock is shifted by whole steps, such as 1 or -100")
     return Shift(schedule, int(by))
+
+
+def stairs(schedule: Schedule, each: Duration) -> Schedule:
+    """A schedule whose clock moves once every `each` steps: stairs(s, n)(t) = s(t // n).
+
+    So durations in `schedule` are counted in stairs: what others step once an epoch is `stairs(..., "1ep")`.
+
+    >>> stairs(decay(2), 3)(np.arange(8)).tolist()
+    [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.0, 0.0]
+    """
+    if not isinstance(schedule, Schedule):
+        raise Refused(f"stairs({written(schedule)}, ...): what moves in stairs must be a schedule, such as decay(90)")
+    each = duration(each, "stairs")
+    if each is None or isinstance(each, int) and each == 0:
+        raise Refused(f"stairs(..., {written(each)}): each stair lasts a step or more; write stairs(schedule, 100)")
+    return Stairs(schedule, each)
 
 
 def table(values: Any, steps: int | None = None) -> Schedule:

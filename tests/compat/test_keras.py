@@ -23,6 +23,7 @@ def agrees(schedule, rate, peak):
     ("label", "schedule"),
     [
         ("Keras CosineDecayRestarts(1,3,t_mul2,m_mul.5)", lambda: keras.CosineDecayRestarts(1, 3, 2, 0.5)),
+        ("Keras PolynomialDecay cycle=True(4)", lambda: keras.PolynomialDecay(1, 4, 0, cycle=True)),
         ("Keras InverseTimeDecay(1,1,.5)", lambda: keras.InverseTimeDecay(1, 1, 0.5)),
     ],
 )
@@ -47,6 +48,13 @@ def test_polynomial_and_inverse_time(i, d, end, p, k):
     rate = lambda t: (i - end) * (1 - min(t, d) / d) ** p + end
     agrees(keras.PolynomialDecay(i, d, end, p), rate, max(i, end))
     agrees(keras.InverseTimeDecay(i, d, k), lambda t: i / (1 + k * t / d), i)
+    agrees(keras.InverseTimeDecay(i, d, k, staircase=True), lambda t: i / (1 + k * (t // d)), i)
+
+
+@given(RATES, STEPS, SHARES, st.floats(0.5, 3.0))
+def test_cycles_of_polynomials(i, d, share, p):
+    end, until = i * share, lambda t: d * max(math.ceil(t / d), 1)
+    agrees(keras.PolynomialDecay(i, d, end, p, cycle=True), lambda t: (i - end) * (1 - t / until(t)) ** p + end, i)
 
 
 @given(RATES, STEPS, SHARES, st.none() | RATES, st.integers(0, 30))
@@ -77,8 +85,7 @@ def test_restarts(i, d, t_mul, m_mul, alpha):
     ("build", "text"),
     [
         (lambda: keras.CosineDecay(1, 0), "CosineDecay(decay_steps=0): decay_steps is a whole number of steps from 1 on"),
-        (lambda: keras.PolynomialDecay(1, 9, cycle=True), "cycle k falls from 1/k**power of the height"),
-        (lambda: keras.InverseTimeDecay(1, 9, 1, True), "give the formula as a function of the step to lr.compat.from_optax"),
+        (lambda: keras.PolynomialDecay(1, 9, 2, cycle=True), "cycles that rise from 1, which no word says; give the formula"),
         (lambda: keras.CosineDecayRestarts(1, 9, 0.5), "t_mul is a number from 1 on"),
         (lambda: keras.PiecewiseConstantDecay([3], [1]), "there is one value more than there are boundaries"),
     ],

@@ -10,8 +10,8 @@ from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check, optax
 from lrlab.schedule.compat.cycle import restarts
-from lrlab.schedule.compat.piece import bend
-from lrlab.schedule.compat.rates import chain, hold, stairs, way
+from lrlab.schedule.compat.piece import bend, ratio
+from lrlab.schedule.compat.rates import chain, hold, raised, stairs, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import cosine
 from lrlab.schedule.write import written
@@ -56,36 +56,50 @@ def PolynomialDecay(
     cycle: bool = False,
     name: str = "",
 ) -> Schedule:
-    """From the initial rate to `end_learning_rate`, as (1 - u)**power, then held. `cycle=True` is refused.
+    """From the initial rate to `end_learning_rate`, as (1 - u)**power, then held.
+
+    With `cycle` it goes on for ever: cycle k falls from 1/k**power of the height, and the step on which one ends is not yet
+    the next one's. An end above the initial rate is refused there: no word says it.
 
     >>> PolynomialDecay(0.1, 1000, 0.01, power=2)
     0.1 * decay(1000, to=0.1, curve=polynomial(2))
+    >>> PolynomialDecay(0.1, 1000, 0, cycle=True)
+    0.1 * join(decay(1000), repeat(join(off(1), shift(decay(1000), 1)))) * stairs(inverse_time(1), 1000)
     """
     where = "PolynomialDecay"
     initial, steps = _initial(initial_learning_rate, where), check.steps(decay_steps, where, "decay_steps", least=1)
     end = check.share(end_learning_rate, where, "end_learning_rate")
     power = check.share(power, where, "power", positive=True)
-    if cycle:
-        raise Refused(f"{where}(cycle=True): cycle k falls from 1/k**power of the height, which no word says; {_TABLE}")
-    return way(initial, end, steps, bend(power))
+    if not cycle or initial == end:
+        return way(initial, end, steps, bend(power))
+    if initial < end:
+        raise Refused(
+            f"{where}(cycle=True, end_learning_rate={written(end)}): cycles that rise from {written(initial)}, which no word "
+            f"says; give the formula as a function of the step to lr.compat.from_optax(function, steps=1000)"
+        )
+    fall = words.decay(steps, curve=bend(power))
+    waves = words.join(fall, words.repeat(words.join(words.off(1), words.shift(fall, 1))))
+    return raised(ratio(initial - end, 1) * waves * words.stairs(words.inverse_time(1, power=power), steps), end)
 
 
 def InverseTimeDecay(
     initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False, name: str = ""
 ) -> Schedule:
-    """The initial rate over 1 + decay_rate t/decay_steps. `staircase=True` is refused.
+    """The initial rate over 1 + decay_rate t/decay_steps; with `staircase` t/decay_steps is rounded down.
 
     >>> InverseTimeDecay(0.1, 1000, 0.5)
     0.1 * inverse_time(5e-4)
+    >>> InverseTimeDecay(0.1, 1000, 0.5, staircase=True)
+    0.1 * stairs(inverse_time(0.5), 1000)
     """
     where = "InverseTimeDecay"
     initial, steps = _initial(initial_learning_rate, where), check.steps(decay_steps, where, "decay_steps", least=1)
     rate = check.share(decay_rate, where, "decay_rate")
+    if not initial or not rate:
+        return hold(initial)
     if staircase:
-        raise Refused(
-            f"{where}(staircase=True): stairs that are not shares of one another, which no word says; {_TABLE}"
-        )
-    return initial * words.inverse_time(rate / steps) if initial and rate else hold(initial)
+        return initial * words.stairs(words.inverse_time(rate), steps)
+    return initial * words.inverse_time(rate / steps)
 
 
 def CosineDecay(
@@ -137,10 +151,7 @@ def CosineDecayRestarts(
     if m_mul == 1:
         return initial * restarts(steps, t_mul, 1.0, alpha, where, "t_mul")
     waves = restarts(steps, t_mul, m_mul, 0.0, where, "t_mul")
-    return initial * waves if not alpha else (1 - alpha) * initial * waves + alpha * initial * words.stable()
-
-
-_TABLE = "give the formula as a function of the step to lr.compat.from_optax(function, steps=1000)"
+    return raised((1 - alpha) * initial * waves, alpha * initial)
 
 
 def _initial(value: Any, where: str) -> float:

@@ -4,7 +4,7 @@ from typing import Any
 
 from lrlab.refusal import Refused
 from lrlab.schedule import words
-from lrlab.schedule.clock import Repeat, Shift
+from lrlab.schedule.clock import Repeat, Shift, Stairs
 from lrlab.schedule.combine import Pointwise, Scale, Sequence, Then, then
 from lrlab.schedule.compat import check
 from lrlab.schedule.core import Schedule
@@ -142,8 +142,16 @@ def _cut(schedule: Any, steps: int) -> Schedule:
         case Shift():
             within = max(steps + schedule.by, 1)  # a clock set back by more than there is stands at the first step
             return schedule.replace(schedule=first(schedule.schedule, within), by=within - steps)
+        case Stairs(each=int() as each):
+            whole, rest = divmod(steps, each)
+            last = float(schedule.schedule(whole))
+            parts = [
+                schedule.replace(schedule=first(schedule.schedule, whole)) if whole else None,
+                (last * words.stable(rest) if last else words.off(rest)) if rest else None,
+            ]
+            return words.join(*filter(None, parts))
         case Table():
-            return Table(schedule.values[..., : steps + 1])
+            return Table(schedule.values[..., : max(steps, 1)])
         case Part():
             curve = getattr(schedule, "curve", None)
             if not steps or schedule.over is None or curve is None:

@@ -34,6 +34,15 @@ def way(start: float, end: float, over: int, curve: Curve = linear) -> Schedule:
     return ratio(peak, 1) * piece.way(over, ratio(start, peak), ratio(end, peak), curve)
 
 
+def raised(schedule: Schedule, low: float) -> Schedule:
+    """A schedule on top of a rate, which may be zero.
+
+    >>> raised(0.1 * words.decay(9), 0.01)
+    0.1 * decay(9) + 0.01
+    """
+    return schedule + low if low > 1e-37 else schedule  # below that float32 has no numbers
+
+
 def chain(*schedules: Schedule) -> Schedule:
     """One after another at their own levels; where one begins at the level at which the one before ended, with >>.
 

@@ -10,6 +10,7 @@ from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
 from lrlab.schedule.compat.piece import piece, ratio, tabulated, way
+from lrlab.schedule.compat.rates import raised
 from lrlab.schedule.compat.torch.annealing import CURVES
 from lrlab.schedule.compat.torch.factor import staircase
 from lrlab.schedule.compat.torch.stepped import stepped
@@ -65,16 +66,12 @@ def CyclicLR(
         check.choice(scale_mode, where, "scale_mode", ("cycle", "iterations"))
         clock = (lambda t: 1 + t // (up + down)) if scale_mode == "cycle" else (lambda t: t)
         scale = words.table(tabulated(lambda t: scale_fn(clock(t)), steps, where, "scale_fn"))
-        return _raised(height * words.repeat(triangle) * scale, low)
+        return raised(height * words.repeat(triangle) * scale, low)
     if mode == "triangular2":
-        return _raised(height * words.repeat(triangle, shrink=0.5), low)
+        return raised(height * words.repeat(triangle, shrink=0.5), low)
     gamma = check.share(gamma, where, "gamma", positive=True)
     cycles = height * words.repeat(triangle)
-    return _raised(cycles if gamma == 1 else cycles * staircase(1, gamma, height), low)
-
-
-def _raised(schedule: Schedule, low: float) -> Schedule:
-    return schedule + low if low > 1e-37 else schedule  # below that float32 has no numbers
+    return raised(cycles if gamma == 1 else cycles * staircase(1, gamma, height), low)
 
 
 def OneCycleLR(
