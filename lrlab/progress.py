@@ -35,8 +35,10 @@ class Progress(Watcher):
     def __exit__(self, *_: Any) -> None:
         self.bar.stop()
 
-    def began(self, runs: Sequence[tuple[str, int]], steps: int, unit: str, per_step: int) -> None:
-        self.steps, self.unit, self.per_step, self.together = steps, unit, per_step, len(runs)
+    def began(
+        self, runs: Sequence[tuple[str, int]], steps: int, unit: str, per_step: int, least_s: float | None
+    ) -> None:
+        self.steps, self.unit, self.per_step, self.least_s, self.together = steps, unit, per_step, least_s, len(runs)
         told = f"{runs[0][0]}, seed {runs[0][1]}" if len(runs) == 1 else f"{len(runs)} together"
         self.bar.reset(self.one, total=steps, description=told)
         for arm in dict.fromkeys(arm for arm, _ in runs):
@@ -49,6 +51,8 @@ class Progress(Watcher):
         best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
         told = "loss" if len(losses) == 1 else "best loss"
         speed = f"{per_s * self.per_step:,.0f} {self.unit}/s" if per_s == per_s else "compiling"
+        if per_s == per_s and self.least_s is not None:
+            speed += f"  {100 * per_s * self.least_s:.1f} % MFU"
         self.bar.update(self.one, completed=step, now=f"{told} {losses[best]:.3f}  rate {rates[best]:.2e}  {speed}")
         self.bar.update(self.all, completed=self.done + self.together * step / self.steps)
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrlab import loop
+from lrlab.device import least_seconds
 from lrlab.experiment import Experiment, override
 from lrlab.loop import Halving
 from lrlab.parallel import Strategy, compiled
@@ -152,8 +153,13 @@ def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
 class Watcher:
     """Is told what a study does; does nothing about it."""
 
-    def began(self, runs: Sequence[tuple[str, int]], steps: int, unit: str, per_step: int) -> None:
-        """Runs, each an arm and a seed, begin together; one update consumes `per_step` of `unit` ("tok" or "ex")."""
+    def began(
+        self, runs: Sequence[tuple[str, int]], steps: int, unit: str, per_step: int, least_s: float | None
+    ) -> None:
+        """Runs, each an arm and a seed, begin together; one update consumes `per_step` of `unit` ("tok" or "ex").
+
+        `least_s` is the time that it would take at the devices' peak, None where that is not known.
+        """
 
     def step(self, step: int, losses: np.ndarray, rates: np.ndarray, per_s: float) -> None:
         """`step` updates of them are done; losses and rates are [runs], and `per_s` counts the updates of all."""
@@ -179,7 +185,11 @@ def _train(runs: list[_Run], strategy: Strategy, watch: Watcher, block: int | No
     fit = size(task, runs[0].member, len(runs), plan.batch, plan.accumulate, strategy, block)
     program = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, fit.block)
     before = program.compilations
-    origin = provenance(data=data.digest, strategy=f"{strategy.name} on {len(strategy.devices)}", block=fit.block)
+    work, least_s = task.work, least_seconds(task.work, experiment.mean_batch, strategy.devices)
+    flops = None if work is None else work.flops * experiment.mean_batch
+    origin = provenance(
+        data=data.digest, strategy=f"{strategy.name} on {len(strategy.devices)}", block=fit.block, flops_per_step=flops
+    )
     for first in range(0, len(runs), fit.members):
         together = runs[first : first + fit.members]
         for run in together:
@@ -188,12 +198,13 @@ def _train(runs: list[_Run], strategy: Strategy, watch: Watcher, block: int | No
             write_json(
                 run.folder / "provenance.json", {**origin, "seed": run.seed, "wall_s": None, "tokens_per_s": None}
             )
-        watch.began([(run.arm, run.seed) for run in together], plan.steps, unit, per_step)
+        watch.began([(run.arm, run.seed) for run in together], plan.steps, unit, per_step, least_s)
         with ExitStack() as stack:
             records = [stack.enter_context(Record(run.folder)) for run in together]
             members = [run.member for run in together]
             ended = loop.run(task, members, plan, data, strategy, records, watch.step, fit.block, halving)
         speed = {"wall_s": ended.wall_s, "tokens_per_s": ended.per_s * per_step, "together": len(together)}
+        speed["mfu"] = None if least_s is None else ended.per_s * least_s
         for run in together:
             write_json(run.folder / "provenance.json", {**origin, "seed": run.seed, **speed})
             watch.ended(run.arm, run.seed, _end(run.folder))

@@ -18,7 +18,7 @@ FLOORS = {
     1: {"schedule"},
     2: {"optim", "task"},
     3: {"train"},
-    4: {"parallel", "population", "record"},
+    4: {"device", "parallel", "population", "record"},
     5: {"loop"},
     6: {"experiment", "verdict", "catalogue", "study"},
     8: {"progress", "report"},

@@ -271,7 +271,7 @@ def test_a_run_begins_with_each_remark_once():
     study = prepare(catalogue.load("transformer_warmup_decay"), "transformer_warmup_decay")
     progress = Progress(study, Console(file=told, width=60))
     for arm in study.arms:
-        progress.began(arm, 0, 1500, "tok", 256)
+        progress.began([(arm, 0)], 1500, "tok", 256, None)
     lines = told.getvalue().splitlines()
     assert "pre-LN / warm-up + decay @ 0.004: note: warmup: update 0 is wasted at a rate of 0" in lines[0]
     assert len(lines) == len({line.split("] ")[-1] for line in lines}) < len(study.arms)

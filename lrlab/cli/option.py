@@ -76,8 +76,11 @@ def own_length(schedule: Any) -> int:
 
 def study(options: argparse.Namespace) -> Any:
     """The study that the options name, with their changes."""
+    from lrlab.cli import cache
     from lrlab.experiment import assignment
     from lrlab.study import prepare
+
+    cache.keep()
 
     name = options.experiment if "experiment" in options else options.what[0]
     changes = dict(assignment(text) for text in options.set)

@@ -20,6 +20,13 @@ class Data(NamedTuple):
     digest: str  # sha256 of the bytes read
 
 
+class Work(NamedTuple):
+    """What one training example costs in matmuls and convolutions, forward and backward."""
+
+    flops: float  # multiplications and additions; what is computed twice to save memory counts once
+    dtype: str  # of their operands
+
+
 class Task(Protocol):
     """The interface between a task and the step. Every method but `load` and `init` is pure and traceable.
 
@@ -52,4 +59,9 @@ class Task(Protocol):
 
     def metrics(self, params: Params, batch: Batch) -> dict[str, jax.Array]:
         """Evaluation of each example, {"loss": [b], ...}, without randomness or regularisation."""
+        ...
+
+    @property
+    def work(self) -> Work | None:
+        """What an example costs; None where there is no matmul to count."""
         ...

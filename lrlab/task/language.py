@@ -9,7 +9,7 @@ import numpy as np
 
 from lrlab.refusal import Refused
 from lrlab.schedule import Horizon
-from lrlab.task import Data, Params, check, fused, module, text, tokens
+from lrlab.task import Data, Params, Work, check, fused, module, text, tokens
 from lrlab.task.sample import bits, epoch_length, visit
 from lrlab.task.transformer import Decoder
 
@@ -171,6 +171,11 @@ class Language:
     def parameters(self) -> int:
         """How many numbers the model learns."""
         return module.count(self)
+
+    @property
+    def work(self) -> Work:
+        """What an example costs: `flops_per_token` for each of its tokens."""
+        return Work(self.sequence * self.flops_per_token, self.compute)
 
     @property
     def flops_per_token(self) -> int:

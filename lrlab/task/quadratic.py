@@ -82,6 +82,10 @@ class Quadratic:
         return {"loss": jnp.broadcast_to(excess, batch.shape)}
 
     @property
+    def work(self) -> None:
+        """No matmul to count."""
+
+    @property
     def parameters(self) -> int:
         """How many numbers are learned."""
         return self.dimensions

@@ -12,7 +12,7 @@ from flax import nnx
 
 from lrlab.refusal import Refused
 from lrlab.schedule import Horizon
-from lrlab.task import Data, Params, check, fused, module
+from lrlab.task import Data, Params, Work, check, fused, module
 from lrlab.task.sample import epoch_length, visit
 
 _CLASSES, _SIDE, _HELD_PER_CLASS = 10, 8, 36
@@ -90,6 +90,16 @@ class Digits:
         logits = module.merge(self, params)(batch.image, None)
         right = logits.argmax(-1) == batch.label
         return {"loss": fused.cross_entropy(logits, batch.label), "accuracy": right.astype(jnp.float32)}
+
+    @property
+    def work(self) -> Work:
+        """6 times each kernel's weights times the places where it is applied, as is the custom."""
+        total, wide, side = 0, 1 if self.network == "cnn" else _SIDE**2, _SIDE
+        for wider in self.hidden:
+            total += wide * wider * (9 * side**2 if self.network == "cnn" else 1)
+            wide, side = wider, side // 2
+        pixels = side**2 if self.network == "cnn" else 1
+        return Work(6 * (total + wide * pixels * _CLASSES), "float32")
 
     @property
     def parameters(self) -> int:
