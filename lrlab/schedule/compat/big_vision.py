@@ -12,7 +12,7 @@ from lrlab.schedule import words
 from lrlab.schedule.compat import check
 from lrlab.schedule.compat.piece import bend, cooldown, rsqrt
 from lrlab.schedule.compat.product import product
-from lrlab.schedule.compat.rates import chain, stairs, way
+from lrlab.schedule.compat.rates import chain, piecewise_constant, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import cosine
 
@@ -97,7 +97,7 @@ def _stair(level: float, steps: Sequence[int], mults: Sequence[float], warm: int
         raise Refused(
             f"{_WHERE}(steps={list(steps)}, mults={list(mults)}): there is one factor for each step, in ascending order"
         )
-    return product(words.warmup(warm), stairs([level * factor for factor in factors], edges))
+    return product(words.warmup(warm), piecewise_constant([level * factor for factor in factors], edges))
 
 
 def _duration(name: str, durations: dict[str, Any], data_size: Any, batch_size: Any, total: int) -> int:

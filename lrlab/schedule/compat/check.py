@@ -39,6 +39,18 @@ def choice(value: Any, where: str, name: str, choices: Any) -> str:
     return value
 
 
+def events(decay_events: Any, decay_factors: Any, where: str) -> tuple[list[int], list[float]]:
+    """Updates in ascending order, and the shares before, between and after them, of which the first is 1."""
+    edges = [steps(event, where, "decay_events", least=1) for event in decay_events]
+    shares = [1.0, *(share(factor, where, "decay_factors") for factor in decay_factors)]
+    if not edges or len(shares) != len(edges) + 1 or edges != sorted(set(edges)):
+        raise Refused(
+            f"{where}(decay_events={written(list(decay_events))}, decay_factors={written(list(decay_factors))}): events "
+            f"ascend, and each has a factor"
+        )
+    return edges, shares
+
+
 def holds(after: Any, where: str) -> bool:
     """Whether `after` asks to hold the last value instead of doing what the peer does."""
     return choice(after, where, "after", ("peer", "hold")) == "hold"

@@ -10,6 +10,7 @@ import numpy as np
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat.piece import piece, way
+from lrlab.schedule.compat.rates import raised
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, cosine
 from lrlab.schedule.time import LAST_STEP
@@ -70,6 +71,19 @@ def restarts(
         return words.repeat(way(length, 1.0, to, cosine), stretch=int(stretch), shrink=shrink)
     spans = [span(i) for i in range(count)] if span else list(pairwise(begins))
     return joined(cycles(spans, at, [shrink**i for i in range(count)], to, cosine))
+
+
+def annealed(length: int, stretch: float, shrink: float, to: float, where: str, name: str) -> Schedule:
+    """`restarts` that all fall to `to`, which does not shrink.
+
+    >>> annealed(10, 2, 0.5, 0.1, "", "")
+    0.9 * repeat(decay(10, curve=cosine), stretch=2, shrink=0.5) + 0.1
+    """
+    if to == 1:
+        return words.stable()
+    if shrink == 1 or not to:
+        return restarts(length, stretch, shrink, to, where, name)
+    return raised((1 - to) * restarts(length, stretch, shrink, 0.0, where, name), to)
 
 
 def cycles(

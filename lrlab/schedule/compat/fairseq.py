@@ -14,7 +14,7 @@ from lrlab.schedule.compat import check
 from lrlab.schedule.compat.cycle import restarts
 from lrlab.schedule.compat.piece import bend, ratio
 from lrlab.schedule.compat.product import product
-from lrlab.schedule.compat.rates import chain, hold, stairs, way
+from lrlab.schedule.compat.rates import chain, hold, piecewise_constant, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import geometric
 from lrlab.schedule.write import written
@@ -168,7 +168,7 @@ def FixedLRSchedule(
         return product(rise, hold(*rates))
     each = _epoch(updates_per_epoch, where)
     if force_anneal is None:
-        return product(rise, stairs(rates, [each * i for i in range(1, len(rates))]))
+        return product(rise, piecewise_constant(rates, [each * i for i in range(1, len(rates))]))
     until = check.steps(force_anneal, where, "force_anneal", least=1) - 1  # epochs before it
     shrink = check.share(lr_shrink, where, "lr_shrink", positive=True, most=1.0)
     before = rates[:until]
@@ -221,7 +221,7 @@ def ManualSchedule(
     points = {0: start} | {max(epoch - 1, 0) * each: rate for epoch, rate in epochs.items()}
     points = {t: rate for t, rate in points.items() if t < min(updates, default=t + 1)} | updates
     edges = [t for t, before in zip([*points][1:], points.values()) if points[t] != before]
-    return stairs([next(iter(points.values())), *map(points.__getitem__, edges)], edges)
+    return piecewise_constant([next(iter(points.values())), *map(points.__getitem__, edges)], edges)
 
 
 def ReduceLROnPlateauLRSchedule(*, base_lr: float, **kwargs: Any) -> Schedule:

@@ -9,9 +9,9 @@ from typing import Any
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check, optax
-from lrlab.schedule.compat.cycle import restarts
+from lrlab.schedule.compat.cycle import annealed
 from lrlab.schedule.compat.piece import bend, ratio
-from lrlab.schedule.compat.rates import chain, hold, raised, stairs, way
+from lrlab.schedule.compat.rates import chain, hold, piecewise_constant, raised, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import cosine
 from lrlab.schedule.write import written
@@ -45,7 +45,7 @@ def PiecewiseConstantDecay(boundaries: Sequence[int], values: Sequence[float], n
             f"is one value more than there are boundaries"
         )
     rates = [check.share(value, where, "values") for value in values]
-    return stairs(rates, [edge + 1 for edge in edges])
+    return piecewise_constant(rates, [edge + 1 for edge in edges])
 
 
 def PolynomialDecay(
@@ -146,12 +146,7 @@ def CosineDecayRestarts(
     t_mul = check.share(t_mul, where, "t_mul", positive=True)
     m_mul = check.share(m_mul, where, "m_mul", positive=True, most=1.0)
     alpha = check.share(alpha, where, "alpha", most=1.0)
-    if alpha == 1:
-        return initial * words.stable()
-    if m_mul == 1:
-        return initial * restarts(steps, t_mul, 1.0, alpha, where, "t_mul")
-    waves = restarts(steps, t_mul, m_mul, 0.0, where, "t_mul")
-    return raised((1 - alpha) * initial * waves, alpha * initial)
+    return initial * annealed(steps, t_mul, m_mul, alpha, where, "t_mul")
 
 
 def _initial(value: Any, where: str) -> float:

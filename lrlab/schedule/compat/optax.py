@@ -17,7 +17,7 @@ from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
 from lrlab.schedule.compat.piece import bend, first
-from lrlab.schedule.compat.rates import chain, hold, legs, stairs, way
+from lrlab.schedule.compat.rates import chain, hold, legs, piecewise_constant, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, cosine, geometric, linear
 from lrlab.schedule.time import LAST_STEP
@@ -69,7 +69,7 @@ def piecewise_constant_schedule(
     """
     where = "piecewise_constant_schedule"
     boundaries, values = _scaled(init_value, boundaries_and_scales, where)
-    return stairs(values, boundaries)
+    return piecewise_constant(values, boundaries)
 
 
 def piecewise_interpolate_schedule(

@@ -61,6 +61,15 @@ def rsqrt(timescale: float, over: int | None = None) -> Schedule:
     return words.inverse_time(1 / timescale, over, power=0.5)
 
 
+def later(by: int, schedule: Schedule) -> Schedule:
+    """A schedule that begins, from 1, after so many steps.
+
+    >>> later(80, words.decay(20)), later(0, words.decay(20))
+    (stable(80) >> decay(20), decay(20))
+    """
+    return words.stable(by) >> schedule if by and schedule != words.stable() else schedule
+
+
 def cooldown(begin: int, over: int, *, held: bool) -> Schedule:
     """min(1, (begin + over - t)/over), which nothing stops at zero, unless it is `held` there.
 
@@ -69,7 +78,7 @@ def cooldown(begin: int, over: int, *, held: bool) -> Schedule:
     """
     times = 1 if held else (LAST_STEP - begin) // over
     fall = words.decay(times * over, curve=piece(linear, 0, times))
-    return words.stable(begin) >> fall if begin else fall
+    return later(begin, fall)
 
 
 def ratio(a: float, b: float) -> float:

@@ -61,10 +61,10 @@ def chain(*schedules: Schedule) -> Schedule:
     return words.join(*parts)
 
 
-def stairs(levels: Sequence[float], edges: Sequence[int]) -> Schedule:
+def piecewise_constant(levels: Sequence[float], edges: Sequence[int]) -> Schedule:
     """The first level, and from each edge on the next one.
 
-    >>> stairs([0.1, 0.05, 0.01], [30, 60])
+    >>> piecewise_constant([0.1, 0.05, 0.01], [30, 60])
     join(0.1 * stable(30), 0.05 * stable(30), 0.01 * stable())
     """
     lengths = [end - begin for begin, end in pairwise([0, *edges])]
