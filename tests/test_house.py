@@ -18,7 +18,7 @@ FLOORS = {
     1: {"schedule"},
     2: {"optim", "task"},
     3: {"train"},
-    4: {"device", "parallel", "population", "record"},
+    4: {"checkpoint", "checksum", "device", "lock", "parallel", "population", "record"},
     5: {"loop"},
     6: {"experiment", "verdict", "catalogue", "study"},
     8: {"progress", "report"},
@@ -72,6 +72,10 @@ def test_schedules_load_neither_plots_nor_models():
         "sklearn",
         "rich",
     }
+
+
+def test_orbax_loads_with_the_first_checkpoint():
+    assert "orbax" not in loaded_after("import lrlab.checkpoint")
 
 
 def test_help_loads_no_jax():
