@@ -3,24 +3,16 @@
 import dataclasses
 import hashlib
 import json
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from lrlab.loop import Plan
-from lrlab.node import Node
 from lrlab.optim import (
-    WORDS,
     Batches,
     EarlyStopping,
     Effective,
     Feedback,
     Group,
-    Independent,
-    Mechanic,
-    Opposed,
     Optimizer,
     RateFree,
     Scaling,
@@ -31,9 +23,8 @@ from lrlab.optim import (
     cycle_starts,
     effective,
 )
-from lrlab.refusal import Refused, unknown
+from lrlab.refusal import Refused
 from lrlab.schedule import Finding, Horizon, Schedule, lint, table
-from lrlab.schedule.notation import read
 from lrlab.schedule.time import duration, whole
 from lrlab.task import Task
 from lrlab.train import Member
@@ -230,153 +221,6 @@ class Experiment:
         told = {name: value for name, value in resolved.values().items() if getattr(resolved, name) != defaults[name]}
         text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def override(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
-    """The experiment with some values changed, each named by its path.
-
-    Args:
-        changes: path to value: `{"steps": 500, "task.width": 64, "schedule.peak": 1e-2}`. Values are of the field's
-            type, or text that reads as it: `{"schedule": "1e-3 * warmup(100) >> decay()", "optimizer": "sgd()"}`.
-
-    Raises `Refused` for a path that does not exist, with the nearest that does, and for values of the wrong type.
-    """
-    for path, value in changes.items():
-        experiment = _changed(experiment, path.split("."), value, path)
-    return experiment
-
-
-def assignment(text: str) -> tuple[str, str]:
-    """`path=value` as a pair.
-
-    >>> assignment("task.width=64")
-    ('task.width', '64')
-    """
-    path, equals, value = text.partition("=")
-    if not equals or not path.strip():
-        raise Refused(f"'{text}' sets nothing; write path=value, such as steps=500")
-    return path.strip(), value.strip()
-
-
-def _changed(node: Any, names: list[str], value: Any, path: str) -> Any:
-    name, rest = names[0], names[1:]
-    fields = _fields(node)
-    if node is None:
-        of = path.removesuffix("." + ".".join(names))
-        raise Refused(f"{path}={value}: {of} is none; set all of it first, such as {of}=...")
-    if name not in fields:
-        raise unknown("value", path, [*_paths(node, path.removesuffix(".".join(names)))])
-    old, hint = fields[name]
-    new = _changed(old, rest, value, path) if rest else _typed(value, hint, path)
-    if isinstance(node, dict):
-        return {**node, name: new}
-    if isinstance(node, tuple):
-        return (*node[: int(name)], new, *node[int(name) + 1 :])
-    if isinstance(node, Optimizer) and name in node.hyperparameters:
-        name, new = "hyperparameters", {**node.hyperparameters, name: new}
-    changed = dataclasses.replace(node, **{name: new})
-    if not isinstance(node, Schedule | Watcher | Optimizer | Group):
-        return changed
-    try:
-        return read(repr(changed), WORDS)  # read again, so that it is checked
-    except Refused as refused:
-        raise Refused(f"{path}={value}: {refused}") from None
-
-
-def _fields(node: Any) -> dict[str, tuple[Any, Any]]:
-    """Name to value and type of what can be set in a node."""
-    if isinstance(node, dict):
-        return {name: (value, float | Schedule | Independent | Opposed) for name, value in node.items()}
-    if isinstance(node, tuple):
-        return {str(i): (value, type(value)) for i, value in enumerate(node)}
-    if isinstance(node, Optimizer):
-        return _fields(node.hyperparameters) | ({"base": (node.base, Optimizer)} if isinstance(node, Mechanic) else {})
-    if not dataclasses.is_dataclass(node):
-        return {}
-    hints = {field.name: field.type for field in dataclasses.fields(node)}
-    if not isinstance(node, Node):
-        hints = typing.get_type_hints(type(node))
-    return {
-        name: (getattr(node, name), float if isinstance(node, Node) and hints[name] is Any else hints[name])
-        for name in hints
-    }
-
-
-def _paths(node: Any, prefix: str) -> list[str]:
-    paths = []
-    for name, (value, _) in _fields(node).items():
-        paths += [prefix + name, *_paths(value, f"{prefix}{name}.")]
-    return paths
-
-
-def _typed(value: Any, hint: Any, path: str) -> Any:
-    """`value` as the type that a field asks for, read from text where it is text."""
-    options = _options(hint)
-    if isinstance(value, str) and value.lower() == "none" and type(None) in options:
-        return None
-    why = f"{path} is {_spoken(hint)}"
-    for option in options:
-        try:
-            return _as(option, value)
-        except Refused as refused:
-            why = str(refused)
-        except (ValueError, TypeError, KeyError):
-            pass
-    raise Refused(f"{path}={value}: {why}")
-
-
-def _as(kind: Any, value: Any) -> Any:
-    if typing.get_origin(kind) is Literal:
-        choices = typing.get_args(kind)
-        if value not in choices:
-            raise unknown("choice", str(value), map(str, choices))
-        return value
-    if typing.get_origin(kind) is tuple:
-        value = read(value, WORDS) if isinstance(value, str) else value
-        return tuple(
-            _typed(item, typing.get_args(kind)[0], "each")
-            for item in (value if isinstance(value, list | tuple) else [value])
-        )
-    if isinstance(kind, type) and issubclass(kind, Schedule | Optimizer | Watcher | Group | Independent | Opposed):
-        value = read(value, WORDS) if isinstance(value, str) else value
-        if not isinstance(value, kind):
-            raise TypeError
-        return value
-    if kind is bool:
-        return {"true": True, "false": False}[value.lower()] if isinstance(value, str) else _exactly(bool, value)
-    if kind is int:
-        return int(value) if isinstance(value, str) else _exactly(int, value)
-    if kind is float:
-        return float(value)
-    return _exactly(kind, value)
-
-
-def _options(hint: Any) -> tuple[Any, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
-
-
-def _exactly(kind: Any, value: Any) -> Any:
-    if not isinstance(kind, type) or not isinstance(value, kind) or kind is int and isinstance(value, bool):
-        raise TypeError
-    return value
-
-
-def _spoken(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(hint)))
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
-    names |= {
-        Schedule: "a schedule, such as 1e-3 * warmup(100) >> decay()",
-        Optimizer: "an optimizer, such as adamw(b2=0.95)",
-        Feedback: "plateau or greedy, such as plateau(patience=3)",
-        EarlyStopping: "a rule, such as early_stopping(patience=5)",
-        Independent: "independent(1e-4)",
-        Opposed: "opposed(low=0.85, high=0.95)",
-        Group: "a group, such as group('head', rate=0.1) or rest()",
-        tuple[Group, ...]: "groups, such as [group('head', rate=0.1), rest()]",
-        tuple[int | str, ...]: "times, such as [100, '50%']",
-    }
-    return " or ".join(names.get(option, "set field by field, with a longer path") for option in _options(hint))
 
 
 def _plain(value: Any) -> Any:

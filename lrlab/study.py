@@ -4,7 +4,7 @@ import hashlib
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ import numpy as np
 
 from lrlab import loop
 from lrlab.device import least_seconds
-from lrlab.experiment import Experiment, override
+from lrlab.experiment import Experiment
 from lrlab.loop import Halving
+from lrlab.override import override
 from lrlab.parallel import Strategy, compiled
 from lrlab.population import kind, size
 from lrlab.record import Record, provenance, read_json, rows, write_json
@@ -45,14 +46,16 @@ class Study:
 
     name: str
     preset: str
-    module: ModuleType
+    module: ModuleType | None  # None where there is no claim to judge
     arms: dict[str, Experiment]
     seeds: int
+    halving: Halving | None = None
 
     @property
     def digest(self) -> str:
         """The identity of the study: that of its arms."""
         text = "\n".join(f"{arm} {experiment.digest}" for arm, experiment in sorted(self.arms.items()))
+        text += f"\n{self.halving}" if self.halving else ""
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -72,24 +75,37 @@ def prepare(
 
     Raises `Refused` for an unknown preset, arm or path, and where a schedule does not fit its run.
     """
-    if preset not in module.PRESETS:
-        raise unknown("preset", preset, module.PRESETS)
-    for arm in arms:
-        if arm not in module.ARMS:
-            raise unknown("arm", arm, module.ARMS)
-    changed = dict(module.PRESETS[preset])
-    usual: int = changed.pop("seeds", SEEDS)
-    seeds = usual if seeds is None else seeds
-    if seeds < 1:
-        raise Refused(f"--seeds {seeds}: the number of seeds is at least 1")
-    base = override(module.BASE, changed)
+    seeds = usual_seeds(module, preset, seeds)
     experiments = {
-        arm: override(override(base, module.ARMS[arm]), changes or {}).resolve() for arm in (arms or module.ARMS)
+        arm: experiment.resolve() for arm, experiment in bases(module, preset, arms or module.ARMS, changes).items()
     }
     for arm, experiment in experiments.items():
         if np.shape(experiment.schedule(0)):
             raise Refused(f"{arm}: {experiment.schedule} is several schedules in one; give each an arm of its own")
     return Study(name, preset, module, experiments, seeds)
+
+
+def bases(
+    module: ModuleType, preset: str, arms: Iterable[str] = (), changes: Mapping[str, Any] | None = None
+) -> dict[str, Experiment]:
+    """The module's arms named, or where none is its base as "", at a preset and with `changes`; not resolved yet."""
+    if preset not in module.PRESETS:
+        raise unknown("preset", preset, module.PRESETS)
+    base = override(module.BASE, {path: value for path, value in module.PRESETS[preset].items() if path != "seeds"})
+    named = {"": {}} if not arms else {}
+    for arm in arms:
+        if arm not in module.ARMS:
+            raise unknown("arm", arm, module.ARMS)
+        named[arm] = module.ARMS[arm]
+    return {arm: override(override(base, own), changes or {}) for arm, own in named.items()}
+
+
+def usual_seeds(module: ModuleType, preset: str, seeds: int | None) -> int:
+    """How many seeds, by default the preset's."""
+    count: int = module.PRESETS.get(preset, {}).get("seeds", SEEDS) if seeds is None else seeds
+    if count < 1:
+        raise Refused(f"--seeds {count}: the number of seeds is at least 1")
+    return count
 
 
 def run(
@@ -114,7 +130,6 @@ def train(
     strategy_of: Callable[[Experiment], Strategy],
     watch: "Watcher",
     block: int | None = None,
-    halving: Halving | None = None,
 ) -> int:
     """Train the runs that the folder does not hold yet, alike ones together; the number of compilations it took."""
     _claim_folder(study, out)
@@ -122,17 +137,18 @@ def train(
     for arm, experiment in study.arms.items():
         strategy = strategy_of(experiment)
         for seed in range(study.seeds):
-            one = _Run(experiment, arm, seed, _folder(out, arm, seed), experiment.member(seed))
+            one = _Run(experiment, arm, seed, folder(out, arm, seed), experiment.member(seed))
             if _finished(one.folder, experiment):
                 watch.ended(arm, seed, _end(one.folder))
             else:
                 kinds[experiment.task, experiment.plan, strategy, kind(one.member)].append(one)
-    return sum(_train(alike, strategy, watch, block, halving) for (_, _, strategy, _), alike in kinds.items())
+    return sum(_train(alike, strategy, watch, block, study.halving) for (_, _, strategy, _), alike in kinds.items())
 
 
 def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
     """Read the folder's runs, ask the module for its verdict and write it beside them."""
-    runs = {arm: _read(out, arm, experiment, study.seeds) for arm, experiment in study.arms.items()}
+    assert study.module is not None
+    runs = read_runs(study, out)
     complete = set(runs) == set(study.module.ARMS) and study.seeds >= SEEDS
     claims: Sequence[Claim] = study.module.verdict(runs) if complete else ()
     speeds = [read_json(path)["tokens_per_s"] for path in sorted(out.glob("runs/*/*/provenance.json"))]
@@ -148,6 +164,16 @@ def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
     }
     write_json(out / "verdict.json", result)
     return result
+
+
+def read_runs(study: Study, out: Path) -> dict[str, Runs]:
+    """What the folder holds of each arm. Every run has come to its end."""
+    return {arm: _read(out, arm, experiment, study.seeds) for arm, experiment in study.arms.items()}
+
+
+def folder(out: Path, arm: str, seed: int) -> Path:
+    """Where the records of a run lie."""
+    return out / "runs" / _slug(arm) / f"seed-{seed}"
 
 
 class Watcher:
@@ -257,7 +283,7 @@ def _end(folder: Path) -> dict[str, Any]:
 
 
 def _read(out: Path, arm: str, experiment: Experiment, seeds: int) -> Runs:
-    ends = [_end(_folder(out, arm, seed)) for seed in range(seeds)]
+    ends = [_end(folder(out, arm, seed)) for seed in range(seeds)]
     metrics = ends[0]["final"]
     return Runs(
         repr(experiment.schedule),
@@ -271,10 +297,6 @@ def _read(out: Path, arm: str, experiment: Experiment, seeds: int) -> Runs:
     )
 
 
-def _folder(out: Path, arm: str, seed: int) -> Path:
-    return out / "runs" / _slug(arm) / f"seed-{seed}"
-
-
 def _slug(arm: str) -> str:
     """An arm's name as that of a folder."""
-    return re.sub(r"[^a-z0-9.]+", "-", arm.lower()).strip("-.")
+    return re.sub(r"[^a-z0-9.]+", "-", arm.lower()).strip("-.")[:80]

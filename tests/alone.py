@@ -34,6 +34,6 @@ def run(experiment, folder, devices=1, watch=lambda *now: None):
     return ended.outcomes[0], first(ended.states), list(record.rows(folder))
 
 
-def first(tree):
-    """The first member of a population."""
-    return jax.tree.map(lambda x: x[0], tree)
+def first(tree, place=0):
+    """The first member of a population, or that at a place."""
+    return jax.tree.map(lambda x: x[place], tree)

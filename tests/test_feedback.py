@@ -16,8 +16,9 @@ from rich.console import Console
 
 import lrlab as lr
 from lrlab import record, study
-from lrlab.experiment import Experiment, override
+from lrlab.experiment import Experiment
 from lrlab.optim import early_stopping, greedy, plateau, sgd, with_feedback
+from lrlab.override import override
 from lrlab.parallel import strategy
 from lrlab.report.sample import sample
 from lrlab.report.study import _used, print_study

@@ -14,8 +14,9 @@ import pytest
 from optax import contrib
 
 import lrlab as lr
-from lrlab.experiment import Experiment, override
+from lrlab.experiment import Experiment
 from lrlab.optim import RATE_FREE, evaluation_params, mechanic, prodigy, sgd
+from lrlab.override import override
 from lrlab.parallel import strategy
 from lrlab.schedule.notation import read
 from lrlab.task.quadratic import Quadratic

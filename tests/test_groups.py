@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lrlab as lr
-from lrlab.experiment import Experiment, override
+from lrlab.experiment import Experiment
 from lrlab.optim import (
     WORDS,
     adadelta,
@@ -41,6 +41,7 @@ from lrlab.optim import (
 )
 from lrlab.optim.grouped import together
 from lrlab.optim.restart import cycle_starts
+from lrlab.override import override
 from lrlab.parallel import strategy
 from lrlab.schedule.notation import read
 from lrlab.task.quadratic import Quadratic

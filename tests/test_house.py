@@ -20,7 +20,8 @@ FLOORS = {
     3: {"train"},
     4: {"checkpoint", "checksum", "device", "lock", "parallel", "population", "record"},
     5: {"loop"},
-    6: {"experiment", "verdict", "catalogue", "study"},
+    6: {"experiment", "override", "verdict", "catalogue", "study"},
+    7: {"sweep"},
     8: {"progress", "report"},
     9: {"cli", "__main__"},
 }

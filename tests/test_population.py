@@ -8,9 +8,10 @@ import pytest
 
 import lrlab as lr
 from lrlab import loop, population
-from lrlab.experiment import Experiment, override
+from lrlab.experiment import Experiment
 from lrlab.loop import Halving, Plan
 from lrlab.optim import adamw, early_stopping, sgd
+from lrlab.override import override
 from lrlab.parallel import compiled, strategy
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
@@ -68,7 +69,7 @@ def test_a_mapped_member_is_the_member_alone_to_the_bit(solo):
     together, records = run(members(5))
     for i, (single, (record,)) in enumerate(solo):
         assert records[i] == record
-        chex.assert_trees_all_equal(jax.tree.map(lambda x, i=i: x[i], together.states), alone.first(single.states))
+        chex.assert_trees_all_equal(alone.first(together.states, i), alone.first(single.states))
 
 
 @pytest.mark.parametrize(("how", "devices", "block"), [(None, 1, 2), (None, 1, 5), ("members", 4, 1), ("members", 2, 2), ("pmap", 2, 1), ("mesh", 2, 5)])  # fmt: skip

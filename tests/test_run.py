@@ -11,9 +11,10 @@ import pytest
 
 import lrlab as lr
 from lrlab import record, study
-from lrlab.experiment import Experiment, override
+from lrlab.experiment import Experiment
 from lrlab.loop import Plan
 from lrlab.optim import adamw, sgd
+from lrlab.override import override
 from lrlab.parallel import strategy
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,37 @@ def experiment(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def devices(parser: argparse.ArgumentParser, usual: str) -> None:
+    """The options that say how runs share the devices."""
+    parser.add_argument(
+        "--parallel",
+        choices=("pmap", "mesh", "members"),
+        help=f"what several devices share: each batch (pmap, mesh), or the runs (members); default: {usual}",
+    )
+    parser.add_argument(
+        "--block", type=int, metavar="N", help="runs vmapped together (default: by device, size and memory)"
+    )
+
+
+def out(parser: argparse.ArgumentParser, usual: str) -> None:
+    """The folder for records."""
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder for the records (default: {usual})")
+
+
+def strategies(options: argparse.Namespace, usual: str) -> Any:
+    """The strategy of each experiment: the one asked for, else the usual one where there are several devices."""
+    if os.environ.get("JAX_NUM_CPU_DEVICES", "1") != "1":
+        os.environ.setdefault("NPROC", "64")  # jaxlib <= 0.11 deadlocks with fewer threads than steps in flight
+    import jax
+
+    from lrlab.cli import cache
+    from lrlab.parallel import strategy
+
+    cache.keep()
+    name = options.parallel or (usual if len(jax.devices()) > 1 else None)
+    return lambda experiment: strategy(name, experiment.batch, experiment.accumulate)
+
+
 def schedules(parser: argparse.ArgumentParser) -> None:
     """The schedules or the experiment that a command looks at, and the run that they are for."""
     parser.add_argument(
@@ -76,11 +108,8 @@ def own_length(schedule: Any) -> int:
 
 def study(options: argparse.Namespace) -> Any:
     """The study that the options name, with their changes."""
-    from lrlab.cli import cache
-    from lrlab.experiment import assignment
+    from lrlab.override import assignment
     from lrlab.study import prepare
-
-    cache.keep()
 
     name = options.experiment if "experiment" in options else options.what[0]
     changes = dict(assignment(text) for text in options.set)

@@ -1,10 +1,11 @@
-"""Pictures and tables of schedules and of studies, made from what was recorded."""
+"""Pictures and tables of schedules, studies and sweeps, made from what was recorded."""
 
 from lrlab.report.gallery import plot_gallery, plot_words
 from lrlab.report.picture import plot_schedules
 from lrlab.report.sample import Sampled, sample, short
 from lrlab.report.study import plot_study, print_study, read_study
 from lrlab.report.style import check_suffix
+from lrlab.report.sweep import plot_sweep, print_sweep, read_sweep
 from lrlab.report.terminal import letter, print_schedules, sparkline
 
 __all__ = [
@@ -13,10 +14,13 @@ __all__ = [
     "plot_gallery",
     "plot_schedules",
     "plot_study",
+    "plot_sweep",
     "plot_words",
     "print_schedules",
     "print_study",
+    "print_sweep",
     "read_study",
+    "read_sweep",
     "sample",
     "short",
     "Sampled",
