@@ -25,6 +25,7 @@ PEERS = (  # each a module of this package
     "optax",
     "scenic",
     "t5x",
+    "timm",
     "torch",
     "transformers",
 )

@@ -140,7 +140,12 @@ def staircase(step_size: int, gamma: float, base_lr: float) -> Schedule:
         return words.stable()
     if gamma == 0:
         return words.join(words.stable(step_size), words.off())
-    if gamma < 1:
-        return words.repeat(words.stable(step_size), shrink=gamma)
-    stairs = 1 + int(math.log(_HIGHEST / max(base_lr, 1.0)) / math.log(gamma))
-    return words.repeat(words.stable(step_size), min(stairs, LAST_STEP // step_size), shrink=gamma)
+    return scaled(words.stable(step_size), gamma, base_lr)
+
+
+def scaled(cycle: Schedule, factor: float, base_lr: float) -> Schedule:
+    """Cycles, each `factor` times as high as the one before, as far as float32 goes."""
+    if factor <= 1:
+        return words.repeat(cycle, shrink=factor)
+    most = 1 + int(math.log(_HIGHEST / max(base_lr, 1.0)) / math.log(factor))
+    return words.repeat(cycle, min(most, LAST_STEP // cycle.length), shrink=factor)
