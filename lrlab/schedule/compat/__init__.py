@@ -17,6 +17,7 @@ PEERS = (  # each a module of this package
     "fairseq2",
     "init2winit",
     "keras",
+    "levanter",
     "maxtext",
     "megatron",
     "nanodo",
