@@ -1,6 +1,6 @@
 __version__: str
 
-from . import optim, task
+from . import optim, task, theory
 from .optim import scheduled, values_used
 from .refusal import Failed, Refused
 from .schedule import Horizon, Schedule
@@ -46,6 +46,7 @@ __all__ = [
     "scheduled",
     "values_used",
     "task",
+    "theory",
     "Refused",
     "Failed",
 ]

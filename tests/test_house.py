@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from itertools import permutations
 from pathlib import Path
 
 import jax
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = {
     0: {"refusal", "node"},
     1: {"schedule"},
-    2: {"optim", "task"},
+    2: {"optim", "task", "theory"},
     3: {"train"},
     4: {"checkpoint", "checksum", "device", "lock", "parallel", "population", "record"},
     5: {"loop"},
@@ -45,8 +46,8 @@ def test_a_module_imports_only_from_its_floor_and_below(path):
     assert not above, f"{home} (floor {FLOOR[home]}) imports {above}"
 
 
-@pytest.mark.parametrize(("one", "other"), [("optim", "task"), ("task", "optim")])
-def test_optimizers_and_tasks_do_not_know_each_other(one, other):
+@pytest.mark.parametrize(("one", "other"), permutations(sorted(FLOORS[2]), 2))
+def test_optimizers_tasks_and_theory_do_not_know_each_other(one, other):
     assert not any(other in imports(path) for path in (ROOT / "lrlab" / one).glob("*.py"))
 
 
