@@ -46,7 +46,7 @@ def test_a_module_imports_only_from_its_floor_and_below(path):
     assert not above, f"{home} (floor {FLOOR[home]}) imports {above}"
 
 
-@pytest.mark.parametrize(("one", "other"), permutations(sorted(FLOORS[2]), 2))
+@pytest.mark.parametrize(("one", "other"), list(permutations(sorted(FLOORS[2]), 2)))
 def test_optimizers_tasks_and_theory_do_not_know_each_other(one, other):
     assert not any(other in imports(path) for path in (ROOT / "lrlab" / one).glob("*.py"))
 
