@@ -6,7 +6,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
@@ -19,21 +20,23 @@ _PACKAGES = ("lrlab", "jax", "jaxlib", "optax", "flax", "numpy")
 class Record:
     """The growing `metrics.jsonl` of one run: rows in the order of steps, then one row that says how it ended."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open a fresh record; one that a run left unfinished is set aside under a number, not overwritten."""
+    def __init__(self, folder: Path, step: int = 0) -> None:
+        """Go on with a folder's record where `step` updates were done; with 0, begin it.
+
+        Rows that a run left beyond are set aside under a number, metrics.1.jsonl, and not overwritten.
+        """
         self.path = folder / "metrics.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if self.path.exists():
-                self.path.rename(_free(self.path))
-            self._file = self.path.open("x", encoding="utf-8")
+            self._file = self.path.open("a", encoding="utf-8")
+            _set_aside(self.path, _end_of(self.path, step))
         except OSError as error:
             raise Failed(
                 f"cannot write records to {folder}: {error.strerror}; choose another folder with --out"
             ) from None
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Append rows and hand them to the operating system."""
+        """Append rows and hand them to the operating system: a crash of the program loses none of them."""
         try:
             self._file.writelines(json.dumps(finite(row)) + "\n" for row in rows)
             self._file.flush()
@@ -44,19 +47,49 @@ class Record:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._file.close()
+        with suppress(OSError):  # of rows that could not be written, which `write` has told
+            self._file.close()
 
 
 def rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a run's record; a last line cut short by a crash is left out."""
+    """The rows of a run's record, finished or not; from a line cut short by a crash on, they are left out."""
     path = folder / "metrics.jsonl"
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
             yield json.loads(line)
         except ValueError:
             return
+
+
+def updates(row: Mapping[str, Any]) -> int:
+    """How many updates were done when a row was written.
+
+    >>> updates({"step": 4, "loss": 2.3}), updates({"step": 5, "held_out": {"loss": 2.4}}), updates({"step": 5, "end": "stopped"})
+    (5, 5, 5)
+    """
+    return row["step"] + (not row.keys() & {"held_out", "end"})
+
+
+def _end_of(path: Path, step: int) -> int:
+    """How many bytes the whole rows of the first `step` updates take."""
+    end = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n") or updates(json.loads(line)) > step:
+                break
+        except ValueError:
+            break
+        end += len(line)
+    return end
+
+
+def _set_aside(path: Path, end: int) -> None:
+    """Move what follows the first `end` bytes of a file into one of its own."""
+    if rest := path.read_bytes()[end:]:
+        _free(path).write_bytes(rest)
+        os.truncate(path, end)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,7 +1,6 @@
 """From an experiment module to a verdict: plans, records, folders, verdicts and what is refused on the way."""
 
 import dataclasses
-import io
 import json
 import types
 
@@ -82,40 +81,6 @@ def test_a_record_holds_the_steps_in_order_and_how_the_run_ended(tmp_path):
     assert rows[-1]["end"] == "finished"
     rates = [row["learning_rate"] for row in rows if "learning_rate" in row]
     np.testing.assert_array_equal(np.float32(rates), (0.5 * lr.decay(20))([0, 4, 8, 12, 16, 19]))
-
-
-def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 0}\n{"step": 1}\n{"ste')
-    assert list(record.rows(tmp_path)) == [{"step": 0}, {"step": 1}]
-
-
-def test_an_unfinished_record_is_set_aside_not_overwritten(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text("first\n")
-    for _ in range(2):
-        with record.Record(tmp_path):
-            pass
-    assert (tmp_path / "metrics.1.jsonl").read_text() == "first\n"
-    assert (tmp_path / "metrics.2.jsonl").read_text() == ""
-
-
-def test_numbers_that_json_cannot_hold_become_null():
-    assert json.dumps(record.finite({"a": [float("nan"), float("inf"), 1.0]})) == '{"a": [null, null, 1.0]}'
-
-
-def test_records_that_cannot_be_written_fail_with_a_sentence(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(lr.Failed, match=r"cannot write records to .*choose another folder with --out"):
-        record.Record(tmp_path / "file" / "run")
-
-
-def test_a_full_disk_fails_with_a_sentence_and_keeps_what_was_written(tmp_path):
-    with record.Record(tmp_path) as kept:
-        kept.write([{"step": 0}])
-    with open("/dev/full", "wb", buffering=0) as full:
-        kept._file = io.TextIOWrapper(full, write_through=True)
-        with pytest.raises(lr.Failed, match=r"cannot write to .*: No space left on device"):
-            kept.write([{"step": 1}])
-    assert list(record.rows(tmp_path)) == [{"step": 0}]
 
 
 # --- the loop --------------------------------------------------------------------------------------------------------
