@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -97,6 +98,31 @@ def test_run_ends_in_a_verdict_a_figure_and_one_json_document(module, tmp_path, 
     assert json.loads(capsys.readouterr().out) == result
 
 
+def test_report_reads_a_study_that_crashed(module, tmp_path, capsys):
+    assert main(["run", module, "--json", "--out", "out"]) == 0
+    whole = json.loads(capsys.readouterr().out)["arms"]
+    (tmp_path / "out/verdict.json").unlink()
+    folders = sorted((tmp_path / "out/runs").iterdir())
+    shutil.rmtree(folders[0])  # never begun
+    cut, empty = (folders[1] / f"seed-{seed}/metrics.jsonl" for seed in (0, 1))
+    cut.write_bytes(cut.read_bytes()[:-40])
+    empty.write_bytes(b"")
+    assert main(["report", "out", "--json"]) == 0
+    arms = json.loads(capsys.readouterr().out)["arms"]
+    slow = [arm for arm in arms if any(step is not None for step in arms[arm]["unfinished"])]
+    assert [arms[arm]["unfinished"] for arm in slow] == [[0, 0, 0], [20, 0, None]]
+    assert arms[slow[1]]["final"]["loss"] == [
+        whole[slow[1]]["final"]["loss"][0],
+        None,
+        whole[slow[1]]["final"]["loss"][2],
+    ]
+    assert all({**arms[arm], "unfinished": 0} == {**whole[arm], "unfinished": 0} for arm in arms if arm not in slow)
+    assert main(["report", "out"]) == 0
+    printed = capsys.readouterr().out
+    assert "2 of 3" in printed
+    assert "No verdict yet: runs that are unfinished count with what they measured last." in printed
+
+
 def test_run_names_its_folder_by_the_digest(module, tmp_path, capsys):
     assert main(["run", module, "--seeds", "1", "--arm", "group / decay @ 0.5"]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
@@ -158,7 +184,7 @@ def test_a_diverged_arm_ends_in_exit_code_3_with_its_records_kept(module, tmp_pa
         (["run", "claim", "--set", "steps"], "write path=value"),
         (["run", "claim", "--set", "batch=6"], "a batch of 6 cannot be shared by 8 devices; set batch=8"),
         (["run", "claim", "--parallel", "cluster"], "invalid choice: 'cluster'"),
-        (["report", "nowhere"], "nowhere holds no verdict"),
+        (["report", "nowhere"], "nowhere holds no study"),
         (["rnu"], "invalid choice: 'rnu'"),
         ([], "the following arguments are required: COMMAND"),
     ],

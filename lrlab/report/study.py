@@ -14,6 +14,7 @@ from lrlab.refusal import Refused
 from lrlab.report.picture import draw_rate
 from lrlab.report.sample import Sampled, sample
 from lrlab.report.style import frames, save, styles
+from lrlab.report.unfinished import so_far
 from lrlab.schedule import parse
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def plot_study(folder: Path) -> list[Path]:
         for name, peaks in arms.items():
             arm = peaks[-1]
             run, records = study["arms"][arm], _records(folder, arm, study["arms"][arm]["seeds"])
-            curves = [_held_out(record) for record in records]
-            planned = sample(parse(run["schedule"]), _last_step(curves))
+            curves = [curve for record in records if len(curve := _held_out(record))]
+            schedule = parse(run["schedule"])
+            planned = sample(schedule, _last_step(curves) if curves else schedule.length)
             draw_rate(axes[0, column], _used(planned, records), name, style[name])
             _draw_loss(axes[1, column], curves, name, style[name])
             if basins:
@@ -71,7 +73,7 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
     table.add_column("arm", no_wrap=True)
     for name in metrics:
         table.add_column(name, justify="right", no_wrap=True)
-    early = [end for end in ("diverged", "stopped") if any(map(_count(end), study["arms"].values()))]
+    early = [end for end in ("diverged", "stopped", "unfinished") if any(map(_count(end), study["arms"].values()))]
     for end in early:
         table.add_column(end, justify="right", no_wrap=True)
     for arm, run in study["arms"].items():
@@ -81,17 +83,19 @@ def print_study(study: Mapping[str, Any], console: Console) -> None:
     for claim in study["claims"]:
         console.print(f"[bold]{'HELD' if claim['holds'] else 'NOT HELD HERE'}[/]  {claim['text']}")
         console.print(f"      {_interval(claim)}", highlight=False)
-    if not study["claims"]:
+    if "unfinished" in early:
+        console.print("No verdict yet: runs that are unfinished count with what they measured last.")
+    elif not study["claims"]:
         console.print("No verdict: it needs every arm and at least 3 seeds.")
 
 
 def read_study(folder: Path) -> dict[str, Any]:
-    """The verdict that `lrlab run` wrote into a folder."""
-    if not (folder / "verdict.json").exists():
-        raise Refused(
-            f"{folder} holds no verdict; write `lrlab run EXPERIMENT --out {folder}` first, or again to finish it"
-        )
-    return read_json(folder / "verdict.json")
+    """The verdict that `lrlab run` wrote into a folder, or what an unfinished study has come to so far."""
+    if (folder / "verdict.json").exists():
+        return read_json(folder / "verdict.json")
+    if (folder / "experiment.json").exists():
+        return so_far(folder)
+    raise Refused(f"{folder} holds no study; write `lrlab run EXPERIMENT --out {folder}` first")
 
 
 def _records(folder: Path, arm: str, seeds: Sequence[int]) -> list[list[dict[str, Any]]]:
