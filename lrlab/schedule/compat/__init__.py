@@ -24,6 +24,7 @@ PEERS = (  # each a module of this package
     "nemo",
     "olmo",
     "optax",
+    "praxis",
     "scenic",
     "t5x",
     "timm",
