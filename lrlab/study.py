@@ -132,6 +132,8 @@ def train(
     block: int | None = None,
 ) -> int:
     """Train the runs that the folder does not hold yet, alike ones together; the number of compilations it took."""
+    for experiment in study.arms.values():
+        experiment.task.load()  # what cannot be read is refused before there is a folder
     _claim_folder(study, out)
     kinds = defaultdict(list)
     for arm, experiment in study.arms.items():

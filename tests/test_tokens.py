@@ -5,7 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lrlab import catalogue
+from lrlab.parallel import strategy
 from lrlab.refusal import Refused
+from lrlab.study import Watcher, prepare, run
 from lrlab.task import tokens
 from lrlab.task.language import Language
 
@@ -138,3 +141,27 @@ def test_what_is_learned_from_is_not_held_out(shards):
 def test_tokens_that_cannot_be_written_are_refused(tmp_path, given, sentence):
     with pytest.raises(Refused, match=sentence):
         tokens.write(tmp_path / "a.bin", given)
+
+
+SMALL = {"task.heads": 2, "task.width": 16, "task.layers": 1, "task.sequence": 32, "task.attention": "auto"}
+
+
+@pytest.mark.parametrize("preset", ["gpu", "paper"])
+def test_gpt2_is_prepared_before_there_are_data_and_then_refused(tmp_path, preset):
+    study = prepare(catalogue.load("gpt2"), "gpt2", preset, changes={"task.text": f"{tmp_path}/*.bin"})
+    assert [arm.schedule.peak for arm in study.arms.values()] == [6e-4, 1.8e-3, 1.5e-3]
+    assert study.arms["wsd"].task.work.flops * 512 == pytest.approx(854.7e6 * 524288, rel=1e-4)
+    with pytest.raises(Refused, match="there is no token file"):
+        run(study, tmp_path / "out", None, Watcher())
+    assert not (tmp_path / "out").exists()
+
+
+def test_gpt2_trains_on_shards_at_reduced_width(tmp_path):
+    random = np.random.default_rng(0)
+    for name, size in (("train_0.bin", 3000), ("train_1.bin", 2000), ("val_0.bin", 500)):
+        tokens.write(tmp_path / name, random.integers(0, 50257, size))
+    here = {"task.text": f"{tmp_path}/train_*.bin", "task.validation": f"{tmp_path}/val_*.bin"}
+    changes = {**SMALL, **here, "steps": 3, "batch": 8, "accumulate": 2, "schedule": "1e-3 * decay()"}
+    study = prepare(catalogue.load("gpt2"), "gpt2", "paper", ["linear"], changes)
+    ended = run(study, tmp_path / "out", lambda e: strategy(None, e.batch, e.accumulate, jax.devices()[:1]), Watcher())
+    assert ended["arms"]["linear"]["final"]["loss"] == [pytest.approx(np.log(50304), abs=0.1)]
