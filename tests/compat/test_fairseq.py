@@ -65,6 +65,13 @@ def test_a_restart_that_a_logarithm_misses_is_one_update_late():
     np.testing.assert_allclose(ours(np.array([199, 200, 604, 605, 606])), [1e-4, 1, 1.7e-5, 0, 1], atol=1e-4)
 
 
+def test_a_cosine_may_be_held_where_the_peers_begin_again():
+    held = "0.1 * warmup(10) >> decay(90, to=0.1, curve=cosine)"
+    given = {"base_lr": 0.1, "after": "hold"}
+    one = fairseq.CosineLRSchedule(warmup_updates=10, max_update=100, warmup_init_lr=0, min_lr=0.01, **given)
+    assert str(one) == str(fairseq2.CosineAnnealingLR(90, 10, final_lr=0.01, **given)) == held
+
+
 @given(PEAKS, SHARES, st.integers(1, 30))
 def test_inverse_square_root(peak, start, warm):
     start *= peak

@@ -100,10 +100,12 @@ def test_what_scenic_produced(label):
     assert_agrees(PUBLISHED[label], sequence(*label))
 
 
-def test_a_cooldown_goes_on_below_zero_and_may_be_held():
+def test_what_goes_below_zero_or_begins_again_may_be_held():
     config = {"factors": "linear_cooldown", "total_steps": 10, "cooldown_steps": 3}
     np.testing.assert_allclose(scheduler(**config)(np.arange(8, 13)), [2 / 3, 1 / 3, 0, -1 / 3, -2 / 3], atol=1e-6)
     assert str(scheduler(**config, after="hold")) == "stable(7) >> decay(3)"
+    cosine = scheduler(factors="cosine_decay", steps_per_cycle=10, after="hold")
+    assert str(cosine) == "decay(10, curve=cosine)"
 
 
 @pytest.mark.parametrize(

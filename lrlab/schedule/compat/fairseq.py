@@ -16,7 +16,7 @@ from lrlab.schedule.compat.piece import bend, ratio
 from lrlab.schedule.compat.product import product
 from lrlab.schedule.compat.rates import chain, hold, piecewise_constant, way
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import geometric
+from lrlab.schedule.curve import cosine, geometric
 from lrlab.schedule.write import written
 
 
@@ -30,11 +30,12 @@ def CosineLRSchedule(
     lr_period_updates: int = -1,
     lr_shrink: float = 0.1,
     max_update: int = 0,
+    after: check.After = "peer",
 ) -> Schedule:
     """A warm-up, then cosines to `min_lr`, each `t_mult` as long as the one before; both ends shrink by `lr_shrink` a cycle.
 
-    The first takes `lr_period_updates`, or what the warm-up leaves of `max_update`; it begins again after that. fairseq
-    finds the cycle by a logarithm, whose rounding misses some restarts by an update: so it is here.
+    The first takes `lr_period_updates`, or what the warm-up leaves of `max_update`; then it begins again, and `after="hold"`
+    stays at its end. fairseq finds the cycle by a logarithm, whose rounding misses some restarts by an update: so it is here.
 
     >>> CosineLRSchedule(base_lr=0.1, warmup_updates=100, lr_period_updates=1000, t_mult=2, lr_shrink=0.5)
     0.1 * warmup(100) >> repeat(decay(1000, curve=cosine), stretch=2, shrink=0.5)
@@ -44,9 +45,11 @@ def CosineLRSchedule(
     rise = _rise(where, warmup_updates, warmup_init_lr, low, peak)
     over = lr_period_updates if lr_period_updates > 0 else max_update - warmup_updates
     length = check.steps(over, where, "lr_period_updates", least=1)
+    t_mult = check.share(t_mult, where, "t_mult", positive=True)
+    if check.holds(after, where):
+        return chain(rise, way(peak, low, length, cosine))
     shrink = check.share(lr_shrink, where, "lr_shrink", positive=True, most=1.0)
     number = lambda t: floor(log(1 - t / length * (1 - t_mult), t_mult))
-    t_mult = check.share(t_mult, where, "t_mult", positive=True)
     return chain(rise, peak * restarts(length, t_mult, shrink, ratio(low, peak), where, "t_mult", number))
 
 
@@ -257,14 +260,15 @@ def _numbered(given: str | Mapping[Any, float], where: str, name: str) -> dict[i
     try:
         rates = ast.literal_eval(given) if isinstance(given, str) else given
         ranges = [(part.split("-"), rate) for key, rate in rates.items() for part in str(key).split(",")]
-        numbers = [(int(ends[0]), int(ends[-1]), rate) for ends, rate in ranges]
-    except (ValueError, SyntaxError, AttributeError, TypeError):
+        numbers = [(range(int(ends[0]), int(ends[-1]) + 1), rate) for ends, rate in ranges]
+    except (ValueError, SyntaxError, AttributeError, TypeError, MemoryError, RecursionError):
         raise Refused(sentence) from None
-    if sum(last - first + 1 for first, last, _ in numbers) > _MOST:
-        raise Refused(f"{where}: {name} names more than {_MOST} numbers; leave out those whose rate the one before has")
-    points = {k: check.share(rate, where, name) for first, last, rate in numbers for k in range(first, last + 1)}
-    if any(k < 0 for k in points):
+    if any(not many or many[0] < 0 for many, _ in numbers):
         raise Refused(sentence)
+    if sum(many[-1] - many[0] + 1 for many, _ in numbers) > _MOST:
+        raise Refused(f"{where}: {name} names more than {_MOST} numbers; leave out those whose rate the one before has")
+    checked = [(many, check.share(rate, where, name)) for many, rate in numbers]
+    points = {k: rate for many, rate in checked for k in many}
     return dict(sorted(points.items()))
 
 

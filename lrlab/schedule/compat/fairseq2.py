@@ -13,7 +13,7 @@ from lrlab.schedule.compat.cycle import restarts
 from lrlab.schedule.compat.piece import bend, ratio
 from lrlab.schedule.compat.rates import chain, hold, way
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import geometric
+from lrlab.schedule.curve import cosine, geometric
 from lrlab.schedule.write import written
 
 
@@ -35,11 +35,12 @@ def CosineAnnealingLR(
     lr_mul: float = 1.0,
     start_lr: float = 0.0,
     final_lr: float = 0.0,
+    after: check.After = "peer",
 ) -> Schedule:
     """A warm-up, then cosines to `final_lr`, each `cycle_mul` as long as the one before; both ends are multiplied by `lr_mul`
     a cycle.
 
-    It begins again after `cycle_len`. fairseq2 finds the cycle by a logarithm, whose rounding misses some restarts by an
+    It begins again after `cycle_len`, and `after="hold"` stays at the end of the first. fairseq2 finds the cycle by a logarithm, whose rounding misses some restarts by an
     update, and cuts begins and lengths of cycles to whole steps: so it is here.
 
     >>> CosineAnnealingLR(9000, 1000, base_lr=1e-3, lr_mul=0.5, final_lr=1e-4)
@@ -55,9 +56,10 @@ def CosineAnnealingLR(
         begin = int((1 - mul**i) / (1 - mul) * length)
         return begin, begin + int(mul**i * length)
 
-    to = ratio(check.share(final_lr, where, "final_lr"), peak)
-    waves = restarts(length, mul, shrink, to, where, "cycle_mul", number, span)
-    return chain(_rise(start_lr, peak, num_warmup_steps, where), peak * waves)
+    rise, low = _rise(start_lr, peak, num_warmup_steps, where), check.share(final_lr, where, "final_lr")
+    if check.holds(after, where):
+        return chain(rise, way(peak, low, length, cosine))
+    return chain(rise, peak * restarts(length, mul, shrink, ratio(low, peak), where, "cycle_mul", number, span))
 
 
 def MyleLR(num_warmup_steps: int, *, base_lr: float, start_lr: float = 0.0) -> Schedule:

@@ -20,14 +20,19 @@ def product(*factors: Schedule) -> Schedule:
     if not parts:
         return level * words.stable()
     for rise in [part for part in parts if isinstance(part, Warmup)]:
-        others = [part for part in parts if part is not rise]
-        raised = [_raised(rise, part) for part in others]
-        if i := next((i for i, part in enumerate(raised, 1) if part), 0):
-            parts = [*others[: i - 1], raised[i - 1], *others[i:]]
+        parts = _placed(rise, [part for part in parts if part is not rise])
     shape = parts[0]
     for part in parts[1:]:
         shape = shape * part
     return shape if level == 1 else level * shape
+
+
+def _placed(rise: Warmup, parts: list[Schedule]) -> list[Schedule]:
+    """The warm-up before the first part that can follow it, or else beside them."""
+    for i, part in enumerate(parts):
+        if raised := _raised(rise, part):
+            return [*parts[:i], raised, *parts[i + 1 :]]
+    return [*parts, rise]
 
 
 def _raised(rise: Warmup, part: Schedule) -> Schedule | None:

@@ -15,6 +15,7 @@ from lrlab.schedule.compat.piece import bend, cooldown, later, ratio, rsqrt, way
 from lrlab.schedule.compat.product import product
 from lrlab.schedule.compat.rates import legs, piecewise_constant
 from lrlab.schedule.core import Schedule
+from lrlab.schedule.curve import cosine
 from lrlab.schedule.part import Warmup
 
 _WHERE = "compound_lr_scheduler"
@@ -34,7 +35,8 @@ def compound_lr_scheduler(*, factors: str, **config: Any) -> Schedule:
         decay_every         steps_per_decay, decay_factor
         exponential_decay   decay_steps, decay_rate, staircase=False
         cosine_decay        steps_per_cycle, t_mul=1, m_mul=1, alpha=0, warmup_steps=0, start_decay_step=0,
-                            total_steps=steps_per_cycle; it begins again after each cycle
+                            total_steps=steps_per_cycle, after="peer"; it begins again after each cycle, and
+                            `after="hold"` stays at the end of the first
         linear_decay        total_steps, warmup_steps=0, end_learning_rate=0, to which it leads what stands before it
         linear_cooldown     total_steps, cooldown_steps, warmup_steps=0, after="peer"; it goes on below zero, and
                             `after="hold"` stays there
@@ -111,6 +113,7 @@ def _cosine_decay(
     warmup_steps: int = 0,
     start_decay_step: int = 0,
     total_steps: int | None = None,
+    after: check.After = "peer",
 ) -> Schedule:
     """The warm-up is taken off the cycles, in equal shares; where nothing is left of them there is no decay."""
     each, warm = _steps(steps_per_cycle, "steps_per_cycle", 1), _steps(warmup_steps, "warmup_steps")
@@ -120,8 +123,10 @@ def _cosine_decay(
         return words.stable()
     shrink = check.share(m_mul, _WHERE, "m_mul", positive=True, most=1.0)
     t_mul = check.share(t_mul, _WHERE, "t_mul", positive=True)
-    waves = annealed(left, t_mul, shrink, check.share(alpha, _WHERE, "alpha", most=1.0), _WHERE, "t_mul")
-    return later(warm + _steps(start_decay_step, "start_decay_step"), waves)
+    to, begin = check.share(alpha, _WHERE, "alpha", most=1.0), warm + _steps(start_decay_step, "start_decay_step")
+    if check.holds(after, _WHERE):
+        return later(begin, way(left, 1.0, to, cosine))
+    return later(begin, annealed(left, t_mul, shrink, to, _WHERE, "t_mul"))
 
 
 def _linear_cooldown(
