@@ -6,12 +6,13 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
+from lrlab.dashboard import Dashboard
 from lrlab.refusal import Failed, Refused
 
 _PACKAGES = ("lrlab", "jax", "jaxlib", "optax", "flax", "numpy")
@@ -20,11 +21,13 @@ _PACKAGES = ("lrlab", "jax", "jaxlib", "optax", "flax", "numpy")
 class Record:
     """The growing `metrics.jsonl` of one run: rows in the order of steps, then one row that says how it ended."""
 
-    def __init__(self, folder: Path, step: int = 0) -> None:
+    def __init__(self, folder: Path, step: int = 0, dashboards: Sequence[Dashboard] = ()) -> None:
         """Go on with a folder's record where `step` updates were done; with 0, begin it.
 
-        Rows that a run left beyond are set aside under a number, metrics.1.jsonl, and not overwritten.
+        Rows that a run left beyond are set aside under a number, metrics.1.jsonl, and not overwritten. `dashboards` are
+        told every row too, and closed with the record.
         """
+        self._dashboards = dashboards
         self.path = folder / "metrics.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -37,11 +40,14 @@ class Record:
 
     def write(self, rows: Iterable[dict[str, Any]]) -> None:
         """Append rows and hand them to the operating system: a crash of the program loses none of them."""
+        rows = list(rows)
         try:
             self._file.writelines(json.dumps(finite(row)) + "\n" for row in rows)
             self._file.flush()
         except OSError as error:
             raise Failed(f"cannot write to {self.path}: {error.strerror}; what was written before is kept") from None
+        for dashboard in self._dashboards:
+            dashboard.write(rows)
 
     def __enter__(self) -> Self:
         return self
@@ -49,6 +55,8 @@ class Record:
     def __exit__(self, *_: Any) -> None:
         with suppress(OSError):  # of rows that could not be written, which `write` has told
             self._file.close()
+        for dashboard in self._dashboards:
+            dashboard.close()
 
 
 def rows(folder: Path) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ FLOORS = {
     1: {"schedule"},
     2: {"optim", "task", "theory"},
     3: {"train"},
-    4: {"checkpoint", "checksum", "device", "lock", "parallel", "population", "record"},
+    4: {"checkpoint", "checksum", "dashboard", "device", "lock", "parallel", "population", "record"},
     5: {"loop"},
     6: {"experiment", "override", "verdict", "catalogue", "study"},
     7: {"sweep"},
