@@ -1,6 +1,6 @@
 __version__: str
 
-from . import optim, task, theory
+from . import finder, optim, task, theory
 from .optim import scheduled, values_used
 from .refusal import Failed, Refused
 from .schedule import Horizon, Schedule
@@ -47,6 +47,7 @@ __all__ = [
     "values_used",
     "task",
     "theory",
+    "finder",
     "Refused",
     "Failed",
 ]

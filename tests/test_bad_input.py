@@ -219,7 +219,7 @@ def test_any_request_to_look_is_answered_within_a_second(folder, capsys, command
 @settings(
     max_examples=100, phases=PHASES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-@given(st.sampled_from([["run", "--seeds", "0"], ["report"]]), WHAT, ARGUMENTS)
+@given(st.sampled_from([["run", "--seeds", "0"], ["find", "--seeds", "0"], ["report"]]), WHAT, ARGUMENTS)
 def test_any_wrong_request_to_run_is_answered_within_a_second(folder, capsys, command, what, arguments):
     """No run begins: there are no seeds to run."""
     words = [word for pair in arguments for word in pair if word != "--seeds"]

@@ -22,7 +22,7 @@ FLOORS = {
     4: {"checkpoint", "checksum", "dashboard", "device", "lock", "parallel", "population", "record"},
     5: {"loop"},
     6: {"experiment", "override", "verdict", "catalogue", "study"},
-    7: {"sweep"},
+    7: {"sweep", "finder"},
     8: {"progress", "report"},
     9: {"cli", "__main__"},
 }

@@ -1,5 +1,6 @@
 """Pictures and tables of schedules, studies and sweeps, made from what was recorded."""
 
+from lrlab.report.finder import plot_range_test, print_range_test
 from lrlab.report.gallery import plot_gallery, plot_words
 from lrlab.report.picture import plot_schedules
 from lrlab.report.sample import Sampled, sample, short
@@ -12,10 +13,12 @@ __all__ = [
     "check_suffix",
     "letter",
     "plot_gallery",
+    "plot_range_test",
     "plot_schedules",
     "plot_study",
     "plot_sweep",
     "plot_words",
+    "print_range_test",
     "print_schedules",
     "print_study",
     "print_sweep",
