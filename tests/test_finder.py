@@ -90,17 +90,17 @@ def test_mapped_and_vmapped_seeds_agree():
     batches = jax.tree.map(lambda *x: np.stack(x), *BATCHES)
     order = np.arange(120, dtype=np.int32).reshape(2, 60) % 40
     rates = np.geomspace(1e-5, 1, 60).astype(np.float32)  # before it diverges, where rounding grows
-    one, other = (of_step(step, states, batches, order, rates, mapped) for mapped in (True, False))
+    one, other = (of_step(step, states, batches, order, rates, block) for block in (1, 2))
     for name in ("losses", "smoothed"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-3)
 
 
-@pytest.mark.parametrize("mapped", [True, False])
-def test_a_test_ends_where_its_loss_has_left(mapped):
+@pytest.mark.parametrize("block", [1, 3])
+def test_a_test_ends_where_its_loss_has_left(block):
     """f(w) = w^2 with gradient descent diverges from a rate of 1 on; a stopped test is nan from then on and stays finite before."""
     descent = lambda w, batch, rate: (w - rate * 2 * w, w**2)
     rates = np.geomspace(1e-3, 1e3, 100).astype(np.float32)
-    curves = of_step(descent, jnp.ones(3), np.zeros((1, 1)), np.zeros((3, 100), np.int32), rates, mapped)
+    curves = of_step(descent, jnp.ones(3), np.zeros((1, 1)), np.zeros((3, 100), np.int32), rates, block)
     known = np.isfinite(curves.losses)
     assert not known.all()
     assert (known == (np.cumsum(~known, 1) == 0)).all()
@@ -253,7 +253,7 @@ def test_a_method_that_finds_its_rate_is_refused(name):
     ids=["digits sgd", "digits adamw", "quadratic momentum"],
 )
 def test_the_chosen_rate_is_good_for_runs_ten_times_as_long(experiment, lowest):
-    """Of 14 peaks by factors of two the best falls hardly further: 5 % of the fall is twice the worst of 12 such cases."""
+    """Of 14 peaks by factors of two the best falls hardly further: in the worst of 12 such cases by 4 % of the fall."""
     test = finder.find(experiment)
     task, seeds = experiment.task, range(2)
     played = (lr.warmup(100) >> lr.decay(900))(np.arange(1000))
@@ -262,7 +262,7 @@ def test_the_chosen_rate_is_good_for_runs_ten_times_as_long(experiment, lowest):
     def ends(peak):
         members = [dataclasses.replace(experiment, schedule=lr.table(peak * played)).member(seed) for seed in seeds]
         members = jax.tree.map(lambda *x: np.stack(x), *members)
-        runs = of_task(task, experiment.batch, 1, 1000, True)(params, members, task.load().train)
+        runs = of_task(task, experiment.batch, 1, 1000, 1)(params, members, task.load().train)
         return np.nan_to_num(np.asarray(runs.losses)[:, -100:].mean(), nan=np.inf)
 
     best = min(ends(lowest * 2**k) for k in range(14))
@@ -402,7 +402,7 @@ def test_find_prints_one_json_document_and_draws(module, tmp_path, capsys):
     assert (len(result["losses"]), len(result["losses"][0])) == (2, 100)
     assert set(result["suggestions"]) <= set(RULES)
     assert set(result["chosen"]) == {"rate", "low", "high"}
-    assert result["arm"] == "first"
+    assert result["arm"] is None
     assert (
         main(["find", module, "--high", "100", "--arm", "second", "--no-validate", "--seeds", "1", "--plot", "one.png"])
         == 0

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lrlab import catalogue
 from lrlab.cli import option
 from lrlab.refusal import Refused
 
@@ -12,7 +13,9 @@ from lrlab.refusal import Refused
 def add(commands: Any) -> None:
     """The command and its options."""
     find = option.command(commands, "find", _find, "find a learning rate for an experiment, with a range test")
-    find.add_argument("experiment", metavar="EXPERIMENT", help="a name from `lrlab list`, or a file")
+    find.add_argument(
+        "experiment", metavar="EXPERIMENT", help="a name from `lrlab list`, or a file; its base is tested"
+    )
     option.experiment(find)
     find.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the preset's)")
     find.add_argument("--low", type=float, default=1e-7, metavar="RATE", help="the first rate (default: 1e-7)")
@@ -31,16 +34,20 @@ def _find(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from lrlab import finder, report
+    from lrlab.cli import cache
+    from lrlab.override import assignment
+    from lrlab.study import bases, usual_seeds
 
     if options.plot is not None:
         report.check_suffix(options.plot)
-    study = option.study(options)
-    arm, experiment = next(iter(study.arms.items()))
-    about = {"experiment": study.name, "preset": study.preset, "arm": arm, "group": options.group}
-    with Console(stderr=True).status(f"range test of {study.name}, {arm}"):
+    cache.keep()
+    name, module = Path(options.experiment).stem, catalogue.load(options.experiment)
+    ((arm, experiment),) = bases(module, options.preset, options.arm, dict(map(assignment, options.set))).items()
+    about = {"experiment": name, "preset": options.preset, "arm": arm or None, "group": options.group}
+    with Console(stderr=True).status(f"range test of {name}"):
         test = finder.find(
             experiment,
-            study.seeds,
+            usual_seeds(module, options.preset, options.seeds),
             options.low,
             options.high,
             options.rates,
@@ -52,7 +59,7 @@ def _find(options: argparse.Namespace) -> int:
         print(f"drawn into {options.plot}", file=sys.stderr)
     if options.json:
         return option.print_json({**about, "optimizer": experiment.optimizer.spelled(), **test.as_json()})
-    group = f" · group {options.group}" if options.group else ""
-    print(f"{study.name} · preset {study.preset} · {arm}{group} · {experiment.optimizer.spelled()}")
+    named = [arm] * bool(arm) + [f"group {options.group}"] * bool(options.group)
+    print(" · ".join([name, f"preset {options.preset}", *named, experiment.optimizer.spelled()]))
     report.print_range_test(test, Console())
     return 0

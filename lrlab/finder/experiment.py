@@ -1,6 +1,6 @@
 """A range test of an experiment, of all its parameters or of one group of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -10,8 +10,10 @@ import numpy as np
 
 from lrlab.experiment import Experiment
 from lrlab.finder.result import Measure, RangeTest, found, spaced
-from lrlab.finder.scan import Curves, mapped, of_task
+from lrlab.finder.scan import Curves, of_task
 from lrlab.optim import Group, Independent, Optimizer, RateFree, group, rest
+from lrlab.parallel import strategy
+from lrlab.population import size, stack
 from lrlab.refusal import Failed, Refused, unknown
 from lrlab.schedule import Schedule, table
 from lrlab.schedule.time import LAST_STEP
@@ -61,17 +63,20 @@ def find(
         )
     experiment, tested = _with_group(experiment, group)
     clock = np.arange(steps) * experiment.steps // steps
+    task, batches = experiment.task, (experiment.batch, experiment.accumulate)
     level = _tested_schedule(experiment, tested)(clock)
     if not level.max() > 0:
         raise Refused(f"{experiment.schedule} is 0 all the time; a range test needs a schedule to scale")
     at_peak = np.full(steps, clock[np.argmax(level)])
-    curves = of_task(experiment.task, experiment.batch, experiment.accumulate, steps, mapped())
-    params = _stacked([experiment.task.init(seed) for seed in range(seeds)])
-    train = jax.device_put(experiment.task.load().train)
+    params = jax.tree.map(lambda *drawn: np.stack(drawn), *map(task.init, range(seeds)))
+    train = jax.device_put(task.load().train)
+    like = _member(experiment, rates, tested, False, clock)
+    block = size(task, like, seeds, *batches, strategy(None, *batches, jax.devices()[:1])).block
+    curves = of_task(task, *batches, steps, block)
 
     def played(rates: np.ndarray, trial: bool, frozen: bool = False) -> Curves:
         member = _member(experiment, rates, tested, frozen, clock if trial else at_peak)
-        members = _stacked([member.replace(seed=seed) for seed in range(seeds)])
+        members = stack([member.replace(seed=seed) for seed in range(seeds)])
         return Curves(*map(np.asarray, curves(params, members, train)))
 
     measure = played if tested is None else _against_frozen(played, experiment.groups[tested], steps)
@@ -149,7 +154,3 @@ def _spanned(one: Group, at: np.ndarray) -> Group:
     """The updates that move a group, of those at `at`."""
     begin, end = one.span(LAST_STEP)
     return one.replace(begin=int(np.searchsorted(at, begin)), end=int(np.searchsorted(at, end)))
-
-
-def _stacked(trees: Sequence[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)

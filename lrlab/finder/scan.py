@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from lrlab.task import Params, Task
-from lrlab.train import Member, TrainState, make_step
+from lrlab.train import Member, first_state, make_step
 
 SMOOTHING = 0.98  # of the exponential mean, as in fastai
 STOP = 4.0  # times the best smoothed loss, as in fastai
@@ -23,11 +23,6 @@ class Curves(NamedTuple):
     smoothed: Any
 
 
-def mapped() -> bool:
-    """Whether seeds follow one another in the program, which a CPU prefers, or are vmapped."""
-    return jax.default_backend() == "cpu"
-
-
 class _Carry(NamedTuple):
     state: Any
     total: Any  # exponentially weighted, not yet divided by its weights
@@ -37,8 +32,8 @@ class _Carry(NamedTuple):
     ended: Any
 
 
-@partial(jax.jit, static_argnames=("step", "mapped"))
-def of_step(step: Callable[..., Any], states: Any, batches: Any, order: Any, rates: Any, mapped: bool) -> Curves:
+@partial(jax.jit, static_argnames=("step", "block"))
+def of_step(step: Callable[..., Any], states: Any, batches: Any, order: Any, rates: Any, block: int) -> Curves:
     """The curves of a user's `step(state, batch, rate) -> (state, loss)`, one for each of `states`.
 
     Args:
@@ -47,40 +42,37 @@ def of_step(step: Callable[..., Any], states: Any, batches: Any, order: Any, rat
         batches: every leaf [batches, ...], shared by the seeds.
         order: which batch each update takes, [seeds, steps].
         rates: [steps] float32.
-        mapped: whether the seeds follow one another in the program, or are vmapped.
+        block: how many seeds are vmapped together; 1 maps them one after another inside the program.
     """
 
     def curve(state, order):
         update = lambda state, x: step(state, jax.tree.map(lambda leaf: leaf[x[0]], batches), x[1])
         return _scan(update, state, (order, rates))
 
-    return _side_by_side(curve, (states, order), mapped)
+    return _side_by_side(curve, (states, order), block)
 
 
 @cache
-def of_task(task: Task, batch: int, accumulate: int, steps: int, mapped: bool) -> Callable[..., Curves]:
+def of_task(task: Task, batch: int, accumulate: int, steps: int, block: int) -> Callable[..., Curves]:
     """`curves(params, members, train)` of lrlab's own step: parameters and members have a leading axis of seeds."""
     step, rows = make_step(task, batch, accumulate), jnp.arange(batch, dtype=jnp.int32)
 
     def curve(params: Params, member: Member, train: Any) -> Any:
-        watched = (None, None)
-        begun = TrainState(jnp.zeros((), jnp.int32), params, member.transformation(watched).init(params), watched)
-
         def update(state, _):
             state, metrics = step(state, member, train, rows)
             return state, metrics["loss"]
 
-        return _scan(update, begun, jnp.arange(steps))
+        return _scan(update, first_state(member, params), jnp.arange(steps))
 
     @jax.jit
     def curves(params, members, train):
-        return _side_by_side(lambda params, member: curve(params, member, train), (params, members), mapped)
+        return _side_by_side(lambda params, member: curve(params, member, train), (params, members), block)
 
     return curves
 
 
-def _side_by_side(curve: Callable[..., Any], each: Any, mapped: bool) -> Curves:
-    return Curves(*(lax.map(lambda one: curve(*one), each) if mapped else jax.vmap(curve)(*each)))
+def _side_by_side(curve: Callable[..., Any], each: Any, block: int) -> Curves:
+    return Curves(*lax.map(lambda one: curve(*one), each, batch_size=None if block == 1 else block))
 
 
 def _scan(update: Callable[..., Any], state: Any, xs: Any) -> Any:

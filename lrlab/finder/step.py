@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrlab.finder.result import RangeTest, found, spaced
-from lrlab.finder.scan import Curves, mapped, of_step
+from lrlab.finder.scan import Curves, of_step
 from lrlab.refusal import Refused
 from lrlab.schedule import Horizon, Schedule, decay, warmup
 
@@ -60,8 +60,10 @@ def range_test(
     order = (np.arange(steps * (seeds or 1), dtype=np.int32) % _count(taken)).reshape(-1, steps)
     _check(step, states, taken)
 
+    block = 1 if jax.default_backend() == "cpu" else len(order)
+
     def measure(rates: np.ndarray, trial: bool) -> Curves:
-        return of_step(step, states, taken, order, rates.astype(np.float32), mapped())
+        return of_step(step, states, taken, order, rates.astype(np.float32), block)
 
     played = warmup("10%") >> decay() if schedule is None else schedule
     values = played.resolve(Horizon(steps))(np.arange(steps))
