@@ -1,7 +1,7 @@
 """The host loop: it dispatches a population's chunks between evaluations and writes down, one chunk behind, what they measured."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from lrlab.parallel import Strategy, compiled, looking
 from lrlab.population import stack
 from lrlab.record import Record
 from lrlab.refusal import unknown
+from lrlab.saving import Kept, Saver, filled, first_members
 from lrlab.task import Data, Task
 from lrlab.train import Member, TrainState, begin
 
@@ -63,12 +64,18 @@ class Plan:
     chunk: int = 20
     skip: int = 0
 
-    def chunks(self) -> list[int]:
-        """The lengths of the chunks: as long as may be, up to the next evaluation."""
-        lengths, step = [], 0
+    @property
+    def tail(self) -> int:
+        """How many of the last training losses make up the final one: a twentieth."""
+        return max(1, self.steps // 20)
+
+    def chunks(self, step: int = 0, stops: Iterable[int] = ()) -> list[int]:
+        """The lengths of the chunks from `step` on: as long as may be, up to the next evaluation, stop or the end."""
+        lengths, stops = [], sorted({self.steps, *stops})
         while step < self.steps:
-            boundary = min(step - step % self.evaluate_every + self.evaluate_every, self.steps)
-            lengths += [min(self.chunk, boundary - step)]
+            boundary = step - step % self.evaluate_every + self.evaluate_every
+            stop = next(stop for stop in stops if stop > step)
+            lengths += [min(self.chunk, boundary - step, stop - step)]
             step += lengths[-1]
         return lengths
 
@@ -95,6 +102,45 @@ class Halving:
         return alive & (ranked < jnp.ceil(self.keep * jnp.sum(alive)))
 
 
+class Start(NamedTuple):
+    """Where a population begins, or goes on."""
+
+    step: int  # updates done
+    states: TrainState  # [members, ...], filled up to whole blocks, on the devices
+    members: Member
+    alive: jax.Array
+    notes: Sequence[Mapping[str, Any]]  # what was noted of each member up to here
+    tail: np.ndarray  # [members, n], the last training losses
+
+
+def start(
+    task: Task, members: Sequence[Member], plan: Plan, strategy: Strategy, block: int = 1, saver: Saver | None = None
+) -> Start:
+    """The state before the first update, or the newest that `saver` finds."""
+    count, whole = len(members), len(members) + -len(members) % (block * strategy.shares)
+    stacked = stack([*members, *[members[-1]] * (whole - count)])
+    states, alive = strategy.deal(begin(task, stacked)), strategy.deal(np.arange(whole) < count)
+    new = Start(0, states, strategy.deal(stacked), alive, [{} for _ in members], np.empty((count, 0), np.float32))
+    like = lambda: Kept(
+        first_members(states, count),
+        first_members(alive, count),
+        strategy.put(np.zeros((count, plan.tail), np.float32)),
+    )
+    found = None if saver is None else saver.found(like())
+    if found is None:
+        return new
+    step, kept, notes = found
+    alive = np.arange(whole) < count
+    alive[:count] = kept.alive
+    return new._replace(
+        step=step,
+        states=strategy.deal(filled(kept.states, whole)),
+        alive=strategy.deal(alive),
+        notes=notes,
+        tail=np.asarray(kept.tail),
+    )
+
+
 def run(
     task: Task,
     members: Sequence[Member],
@@ -105,23 +151,24 @@ def run(
     watch: Watcher = lambda step, losses, rates, per_s: None,
     block: int = 1,
     halving: Halving | None = None,
+    saver: Saver | None = None,
+    begun: Start | None = None,
 ) -> Ended:
     """Train a population of one kind for `plan.steps` updates, each member with a record, kept however it ends.
 
     A loss that is not finite ends a member, and so do its early stopping and `halving`, at an evaluation; the others go
-    on. `data` holds the task's arrays, on the devices (`strategy.put`); `block` members are vmapped together. Raises
-    `Refused` if what a watcher watches is not measured.
+    on. `data` holds the task's arrays, on the devices (`strategy.put`); `block` members are vmapped together; `saver`
+    saves them as they go, and `begun` is where they go on, its default a `start`. Raises `Refused` if what a watcher
+    watches is not measured, and `Interrupted` if the process was asked to stop.
     """
-    begun = time.perf_counter()
-    padded = stack([*members, *[members[-1]] * (-len(members) % (block * strategy.shares))])
-    states, padded = strategy.deal(begin(task, padded)), strategy.deal(padded)
-    alive = strategy.deal(np.arange(len(padded.seed)) < len(members))
+    clock = time.perf_counter()
+    begun = start(task, members, plan, strategy, block, saver) if begun is None else begun
+    step, states, padded, alive = begun[:4]
     chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
     look = looking(strategy, task, data.held_out, block)
-    notes = _Notes(plan, records, watch, names=jax.eval_shape(look, states, padded, alive, data.valid)[1])
+    notes = _Notes(plan, records, watch, jax.eval_shape(look, states, padded, alive, data.valid)[1], begun)
     _measured([*members[0].watchers, halving], [*notes.names, "train_loss"])
-    step = 0
-    for length in plan.chunks():
+    for length in plan.chunks(step, () if saver is None else saver.saves.planned(plan.steps)):
         states, metrics = chunk(states, padded, alive, data.train, np.int32(length))
         step, going, held_out = step + length, alive, None
         if step % plan.evaluate_every == 0 or step == plan.steps:
@@ -132,19 +179,29 @@ def run(
         # the only wait for the device
         if held_out is not None and members[0].stop is not None and step < plan.steps:
             ended |= notes.stop(step, jax.device_get(states.watched[1]), members)
+        saving = saver is not None and saver.due(step, plan.steps)
+        if saving:
+            ended |= notes.flush()
         if ended:
             alive = strategy.deal(np.asarray(alive) & np.pad(notes.going, (0, len(alive) - len(members))))
             if not notes.going.any():
                 break
-    return Ended(notes.finish(), states, time.perf_counter() - begun, notes.per_s)
+        if saving and saver is not None:
+            kept = Kept(
+                first_members(states, len(members)), first_members(alive, len(members)), strategy.put(notes.tails())
+            )
+            saver.save(step, kept, [note.told() for note in notes.each], notes.means())
+    return Ended(notes.finish(), states, time.perf_counter() - clock, notes.per_s)
 
 
 class _Notes:
     """What the records of a population are told, fetched from the device one chunk late so that it never waits for the host."""
 
-    def __init__(self, plan: Plan, records: Sequence[Record], watch: Watcher, names: Any) -> None:
+    def __init__(self, plan: Plan, records: Sequence[Record], watch: Watcher, names: Any, begun: Start) -> None:
         self.watch, self.names = watch, list(names)
-        self.each = [_Note(plan, record, self.names) for record in records]
+        self.each = [
+            _Note(plan, record, self.names, told, tail) for record, told, tail in zip(records, begun.notes, begun.tail)
+        ]
         self._waiting: tuple[int, int, Any, Any, Any] | None = None
         self._clock: list[tuple[float, int]] = []  # when, and updates since then of all members
 
@@ -175,11 +232,24 @@ class _Notes:
             self.each[i].stop(step, members[i].stop.because(own))  # type: ignore[union-attr]
         return True
 
+    def flush(self) -> bool:
+        """Note the last chunk, waiting for it; whether that ended a member."""
+        waiting, self._waiting = self._waiting, None
+        return waiting is not None and self._write(*waiting)
+
     def finish(self) -> list[Outcome]:
         """Note the last chunk and how each run ended."""
-        if self._waiting is not None:
-            self._write(*self._waiting)
+        self.flush()
         return [note.finish() for note in self.each]
+
+    def tails(self) -> np.ndarray:
+        """The last training losses of each member, [members, n], nan where there are none."""
+        return np.stack([note.tail() for note in self.each])
+
+    def means(self) -> dict[str, float]:
+        """The held-out metrics, mean over the members that go on."""
+        going = [note.held_out for note in self.each if note.end is None]
+        return {name: float(np.mean([one[name] for one in going])) for name in self.names if going}
 
     def _write(self, first: int, length: int, metrics: Any, held_out: Any, alive: Any, last: Any = ()) -> bool:
         metrics, held_out, alive = jax.device_get((metrics, held_out, alive))
@@ -204,15 +274,31 @@ class _Notes:
 class _Note:
     """What one record is told."""
 
-    def __init__(self, plan: Plan, record: Record, names: list[str]) -> None:
+    def __init__(self, plan: Plan, record: Record, names: list[str], told: Mapping[str, Any], tail: np.ndarray) -> None:
         self.plan, self.record = plan, record
-        self.end: str | None = None  # "diverged" or "stopped" before the run's length
-        self.done = self.count = 0  # updates, in all and in the last chunk
+        self.end: str | None = told.get("end")  # "diverged" or "stopped" before the run's length
+        self.done, self.count = told.get("done", 0), 0  # updates, in all and in the last chunk
         self.loss = self.rate = float("nan")
-        self._because: dict[str, str] = {}
-        self._skipped, self._total = 0, 0  # updates in a row up to now, and in all
-        self._held_out = dict.fromkeys(names, float("nan"))
-        self._losses: list[np.ndarray] = []
+        self.held_out = dict.fromkeys(names, float("nan")) | told.get("held_out", {})
+        self._because: dict[str, str] = told.get("because", {})
+        self._skipped, self._total = told.get("skipped", (0, 0))  # updates in a row up to now, and in all
+        self._losses: list[np.ndarray] = [tail[len(tail) - min(self.done, len(tail)) :]]
+
+    def told(self) -> dict[str, Any]:
+        """What a note goes on from, as JSON."""
+        known = {name: value for name, value in self.held_out.items() if np.isfinite(value)}
+        return {
+            "end": self.end,
+            "done": self.done,
+            "held_out": known,
+            "because": self._because,
+            "skipped": [self._skipped, self._total],
+        }
+
+    def tail(self) -> np.ndarray:
+        """The last training losses, nan before the first."""
+        losses = np.concatenate([np.full(self.plan.tail, np.nan, np.float32), *self._losses])
+        return losses[len(losses) - self.plan.tail :]
 
     def write(self, first: int, metrics: dict[str, np.ndarray], held_out: dict[str, float] | None, last: bool) -> None:
         """The rows of a chunk, and of the evaluation after it; `last` if the run ends here."""
@@ -229,7 +315,7 @@ class _Note:
         ]
         self.done = first + self.count
         if held_out is not None and self.end is None:
-            self._held_out = held_out
+            self.held_out = held_out
             rows.append({"step": self.done, "held_out": held_out})
         self.record.write(rows)
         self._losses.append(metrics["loss"][: self.count])
@@ -242,9 +328,9 @@ class _Note:
     def finish(self) -> Outcome:
         """Note how the run ended."""
         losses = np.concatenate(self._losses)
-        last = losses[-max(1, self.plan.steps // 20) :]
+        last = losses[-self.plan.tail :]
         last = last[np.isfinite(last)] if self.plan.skip and np.isfinite(last).any() else last
-        final = {**self._held_out, "train_loss": float(np.mean(last))}
+        final = {**self.held_out, "train_loss": float(np.mean(last))}
         if self.end == "diverged":
             final = dict.fromkeys(final, float("nan"))
         skipped = {"skipped": self._total} if self.plan.skip else {}

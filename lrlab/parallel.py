@@ -58,7 +58,7 @@ class Strategy:
         return NamedSharding(self._mesh, PartitionSpec(*axes))
 
 
-@dataclass
+@dataclass(eq=False)
 class Program:
     """A compiled function that knows how often it was compiled."""
 

@@ -9,8 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from lrlab.refusal import Refused
+from lrlab.runs import Watcher
 from lrlab.schedule import Finding
-from lrlab.study import Study, Watcher
+from lrlab.study import Study
 
 
 class Progress(Watcher):
@@ -66,6 +67,9 @@ class Progress(Watcher):
         if end["end"] == "stopped":
             told += f"  stopped after {end['step']} updates: {end['because']}"
         self._print(f"[{self.done}/{self.study.total}] {arm}, seed {seed}: {told}")
+
+    def remark(self, text: str) -> None:
+        self._print(text)
 
     def _lint(self, arm: str) -> list[Finding]:
         try:

@@ -11,6 +11,8 @@ class Refused(ValueError):
 class Failed(RuntimeError):
     """The request was right and the run failed: it diverged, or a disk or device gave up (exit code 3)."""
 
+    code = 3
+
 
 def unknown(kind: str, given: str, known: Iterable[str]) -> Refused:
     """A refusal of a name that does not exist, with the nearest name that does.

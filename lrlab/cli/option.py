@@ -54,6 +54,28 @@ def devices(parser: argparse.ArgumentParser, usual: str) -> None:
     )
 
 
+def saves(parser: argparse.ArgumentParser) -> None:
+    """When to save."""
+    parser.add_argument(
+        "--save-every", type=int, metavar="N", help="updates between checkpoints (default: a minute of training)"
+    )
+    parser.add_argument(
+        "--save-at",
+        type=int,
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="keep a checkpoint after so many updates for good, to branch from (may be repeated)",
+    )
+
+
+def saved(options: argparse.Namespace) -> Any:
+    """When to save, as the options say."""
+    from lrlab.saving import Saves
+
+    return Saves(options.save_every, at=tuple(options.save_at))
+
+
 def out(parser: argparse.ArgumentParser, usual: str) -> None:
     """The folder for records."""
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder for the records (default: {usual})")

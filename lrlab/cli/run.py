@@ -16,6 +16,7 @@ def add(commands: Any) -> None:
     run.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 per arm (default: the preset's)")
     option.devices(run, "pmap")
     option.out(run, "runs/EXPERIMENT-PRESET-DIGEST")
+    option.saves(run)
     option.json_document(run)
 
     report = option.command(
@@ -35,7 +36,7 @@ def _run(options: argparse.Namespace) -> int:
     study = option.study(options)
     out = options.out or Path("runs") / f"{study.name}-{study.preset}-{study.digest}"
     with Progress(study, Console(stderr=True)) as progress:
-        result = run(study, out, option.strategies(options, "pmap"), progress, options.block)
+        result = run(study, out, option.strategies(options, "pmap"), progress, options.block, option.saved(options))
     figures = report.plot_study(out)
     if options.json:
         option.print_json(result)

@@ -45,6 +45,7 @@ def add(commands: Any) -> None:
     sweep.add_argument("--metric", default="loss", metavar="M", help="the held-out metric to lower (default: loss)")
     option.devices(sweep, "members")
     option.out(sweep, "runs/EXPERIMENT-sweep-DIGEST")
+    option.saves(sweep)
     option.json_document(sweep)
 
 
@@ -75,7 +76,15 @@ def _sweep(options: argparse.Namespace) -> int:
     )
     out = options.out or Path("runs") / f"{name}-sweep-{sweep.study.digest}"
     with Progress(sweep.study, Console(stderr=True)) as progress:
-        result = run(sweep, out, option.strategies(options, "members"), progress, options.block, options.metric)
+        result = run(
+            sweep,
+            out,
+            option.strategies(options, "members"),
+            progress,
+            options.block,
+            options.metric,
+            option.saved(options),
+        )
     report.plot_sweep(report.read_sweep(out), out / "basin.png")
     if options.json:
         option.print_json(result)

@@ -17,6 +17,7 @@ from lrlab.parallel import Strategy, strategy
 from lrlab.population import kind
 from lrlab.record import rows, write_json
 from lrlab.refusal import Refused, unknown
+from lrlab.saving import Saves
 from lrlab.schedule import Schedule, parse
 from lrlab.schedule.combine import Scale
 from lrlab.sweep.basin import Basin, basin, sensitivity
@@ -99,6 +100,7 @@ def run(
     watch: study.Watcher | None = None,
     block: int | None = None,
     metric: str = "loss",
+    saves: Saves | None = None,
 ) -> dict[str, Any]:
     """Train what the folder does not hold yet and return what came out as JSON, which `sweep.json` keeps.
 
@@ -107,7 +109,7 @@ def run(
     Raises `Refused` if the folder holds something else.
     """
     begun = time.perf_counter()
-    compilations = study.train(sweep.study, out, strategy_of or _shared, watch or study.Watcher(), block)
+    compilations = study.train(sweep.study, out, strategy_of or _shared, watch or study.Watcher(), block, saves)
     about = {
         "experiment": sweep.study.name,
         "digest": sweep.study.digest,

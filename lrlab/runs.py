@@ -1,0 +1,209 @@
+"""Runs of one kind are trained together, each with a folder of its own, and go on from where they were saved."""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lrlab import loop
+from lrlab.device import least_seconds
+from lrlab.experiment import Experiment
+from lrlab.loop import Halving
+from lrlab.parallel import Program, Strategy, compiled
+from lrlab.population import kind, size
+from lrlab.record import Record, provenance, read_json, rows, write_json
+from lrlab.refusal import Refused
+from lrlab.saving import Saver, Saves, asked_to_stop
+from lrlab.task import Data
+
+
+class Run(NamedTuple):
+    """One run to be: an arm of a study, with a seed."""
+
+    experiment: Experiment
+    arm: str
+    seed: int
+    folder: Path
+
+    @property
+    def name(self) -> list[Any]:
+        """What names it within a study."""
+        return [self.arm, self.seed]
+
+
+class Watcher:
+    """Is told what runs do; does nothing about it."""
+
+    def began(
+        self, runs: Sequence[tuple[str, int]], steps: int, unit: str, per_step: int, least_s: float | None
+    ) -> None:
+        """Runs, each an arm and a seed, begin together; one update consumes `per_step` of `unit` ("tok" or "ex").
+
+        `least_s` is the time that it would take at the devices' peak, None where that is not known.
+        """
+
+    def step(self, step: int, losses: np.ndarray, rates: np.ndarray, per_s: float) -> None:
+        """`step` updates of them are done; losses and rates are [runs], and `per_s` counts the updates of all."""
+
+    def ended(self, arm: str, seed: int, end: dict[str, Any]) -> None:
+        """A run ended, now or in an earlier session; `end` is the last row of its record."""
+
+    def remark(self, text: str) -> None:
+        """Something else that a reader should know, such as where runs go on."""
+
+
+def train(
+    runs: Iterable[Run],
+    checkpoints: Path,
+    strategy_of: Callable[[Experiment], Strategy],
+    watch: Watcher,
+    block: int | None = None,
+    halving: Halving | None = None,
+    saves: Saves | None = None,
+) -> int:
+    """Train the runs whose folders do not hold them to their end, alike ones together.
+
+    Args:
+        runs: what is wanted.
+        checkpoints: the folder of their checkpoints; a population that was saved there goes on.
+        strategy_of: how the devices are shared.
+        watch: is told of progress.
+        block: members vmapped together; None leaves it to the device.
+        halving: which of them go on.
+        saves: when to save.
+
+    Returns how many compilations it took. Raises `Interrupted` if the process was asked to stop, `Refused` if a folder
+    holds a run on other data.
+    """
+    pending = []
+    for run in runs:
+        if finished(run):
+            watch.ended(run.arm, run.seed, end(run.folder))
+        else:
+            pending.append(run)
+    kinds = defaultdict(list)
+    for run in pending:
+        experiment = run.experiment
+        kinds[experiment.task, experiment.plan, strategy_of(experiment), kind(experiment.member(0))].append(run)
+    programs: dict[Program, int] = {}
+    with asked_to_stop() as asked:
+        for (*_, strategy, _), alike in kinds.items():
+            for together, fit in _populations(alike, checkpoints, strategy, block):
+                population = _Population(together, strategy, fit, checkpoints)
+                programs.setdefault(population.program, population.program.compilations)
+                population.train(watch, halving, saves or Saves(), asked)
+    return sum(program.compilations - before for program, before in programs.items())
+
+
+def finished(run: Run) -> bool:
+    """Whether the folder holds this very run to its end, on the same data."""
+    if not end(run.folder):
+        return False
+    data = read_json(run.folder / "provenance.json")["data"]
+    if data != run.experiment.task.load().digest:
+        raise Refused(f"{run.folder} was run on other data than there is now; choose another folder with --out")
+    return True
+
+
+def end(folder: Path) -> dict[str, Any]:
+    """The last row of a run's record if the run came to its end, else nothing."""
+    last = ([{}, *rows(folder)])[-1]
+    return last if "end" in last else {}
+
+
+def _populations(alike: list[Run], checkpoints: Path, strategy: Strategy, block: int | None):
+    """Populations of runs of one kind, and how many members at a time: those that were saved first, as they were."""
+    left = {json.dumps(run.name): run for run in alike}
+    one = alike[0].experiment
+    fit = lambda count: size(one.task, one.member(0), count, one.batch, one.accumulate, strategy, block)
+    for path in sorted(checkpoints.glob("*/population.json")):
+        names = [json.dumps(name) for name in read_json(path)["runs"]]
+        if all(name in left for name in names):
+            yield [left.pop(name) for name in names], fit(len(names)).block
+    rest = list(left.values())
+    if rest:
+        members, vmapped = fit(len(rest))
+        for first in range(0, len(rest), members):
+            yield rest[first : first + members], vmapped
+
+
+class _Population:
+    """Runs that are trained together."""
+
+    def __init__(self, runs: list[Run], strategy: Strategy, block: int, checkpoints: Path) -> None:
+        self.runs, self.strategy, self.block = runs, strategy, block
+        self.experiment = runs[0].experiment
+        self.task, self.plan = self.experiment.task, self.experiment.plan
+        names = json.dumps([run.name for run in runs])
+        self.folder = checkpoints / hashlib.sha256(names.encode()).hexdigest()[:12]
+        plan = self.plan
+        self.program = compiled(strategy, self.task, plan.batch, plan.accumulate, plan.chunk, block)
+        self.data = _placed(self.experiment, strategy)
+        self.least_s = least_seconds(self.task.work, self.experiment.mean_batch, strategy.devices)
+
+    def train(self, watch: Watcher, halving: Halving | None, saves: Saves, asked: Any) -> None:
+        horizon, members = self.experiment.horizon, [run.experiment.member(run.seed) for run in self.runs]
+        unit, per_step = (
+            "tok" if horizon.sequence else "ex",
+            round(self.experiment.mean_batch * (horizon.sequence or 1)),
+        )
+        about = {
+            "runs": [run.name for run in self.runs],
+            "digests": [run.experiment.digest for run in self.runs],
+            "schedules": [repr(run.experiment.schedule) for run in self.runs],
+            "data": self.data.digest,
+        }
+        if not (self.folder / "population.json").exists():
+            write_json(self.folder / "population.json", about)
+        with ExitStack() as stack:
+            saver = stack.enter_context(Saver(self.folder, saves, about, asked))
+            begun = loop.start(self.task, members, self.plan, self.strategy, self.block, saver)
+            for remark in [*saver.remarks, f"goes on after {begun.step} updates"] if begun.step else ():
+                watch.remark(f"{self.runs[0].folder}: {remark}")
+            self._write(begun.step)
+            watch.began([(run.arm, run.seed) for run in self.runs], self.plan.steps, unit, per_step, self.least_s)
+            records = [stack.enter_context(Record(run.folder, begun.step)) for run in self.runs]
+            ended = loop.run(
+                self.task, members, self.plan, self.data, self.strategy, records, watch.step, self.block, halving, saver, begun
+            )  # fmt: skip
+        mfu = None if self.least_s is None else ended.per_s * self.least_s
+        self._write(begun.step, wall_s=ended.wall_s, tokens_per_s=ended.per_s * per_step, mfu=mfu)
+        for run in self.runs:
+            watch.ended(run.arm, run.seed, end(run.folder))
+
+    def _write(self, resumed: int, **speed: float | None) -> None:
+        """What each run is and where it comes from; the speed is known at its end."""
+        work = self.task.work
+        origin = provenance(
+            data=self.data.digest,
+            strategy=f"{self.strategy.name} on {len(self.strategy.devices)}",
+            together=len(self.runs),
+            block=self.block,
+            flops_per_step=None if work is None else work.flops * self.experiment.mean_batch,
+        )
+        for run in self.runs:
+            about = {"arm": run.arm, "seed": run.seed, "digest": run.experiment.digest, **run.experiment.values()}
+            write_json(run.folder / "experiment.json", about)
+            path = run.folder / "provenance.json"
+            before = read_json(path).get("resumed", []) if path.exists() else []
+            seams = [*before, resumed] if resumed and not speed else before
+            write_json(
+                path, {**origin, "seed": run.seed, "resumed": seams, "wall_s": None, "tokens_per_s": None, **speed}
+            )
+
+
+_on_device: dict[tuple[Any, Strategy], Data] = {}
+
+
+def _placed(experiment: Experiment, strategy: Strategy) -> Data:
+    """The task's data, read once and put on the devices once for all runs of a session."""
+    key = (experiment.task, strategy)
+    if key not in _on_device:
+        data = experiment.task.load()
+        _on_device[key] = data._replace(train=strategy.put(data.train), valid=strategy.put(data.valid))
+    return _on_device[key]

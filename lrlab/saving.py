@@ -1,0 +1,159 @@
+"""When a population is saved, what of it, and how it goes on from there: after a fault, or because it was asked to stop."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from lrlab.checkpoint import Checkpoints, restore
+from lrlab.refusal import Failed, Refused
+from lrlab.train import TrainState
+
+
+class Interrupted(Failed):
+    """A run was asked to stop; it saved first."""
+
+    def __init__(self, message: str, signum: int) -> None:
+        super().__init__(message)
+        self.code = 128 + signum  # as shells say it
+
+
+@dataclass(frozen=True)
+class Saves:
+    """When to save.
+
+    Args:
+        every: updates between saves; None leaves it to `seconds`.
+        seconds: of training between saves.
+        at: updates after which a checkpoint is kept for good, such as where a decay begins.
+        keep: how many of the newest are kept.
+    """
+
+    every: int | None = None
+    seconds: float = 60.0
+    at: tuple[int, ...] = ()
+    keep: int = 3
+
+    def __post_init__(self) -> None:
+        if self.every is not None and self.every < 1:
+            raise Refused(f"--save-every {self.every}: updates between saves, at least 1")
+
+    def planned(self, steps: int) -> list[int]:
+        """The updates of a run of `steps` after which it is sure to be saved, so that a chunk must end there."""
+        return [*self.at, *(range(self.every, steps, self.every) if self.every else ())]
+
+
+class Kept(NamedTuple):
+    """What of a population is saved: everything else is a function of the step."""
+
+    states: TrainState  # [members, ...]
+    alive: jax.Array  # [members]
+    tail: jax.Array  # [members, n] float32, the last training losses
+
+
+class Saver:
+    """Saves a population when it is due, and finds what was saved.
+
+    Args:
+        folder: of the checkpoints.
+        saves: when.
+        about: what must be the same where it goes on, as JSON: digests and schedules.
+        asked: whether the process was asked to stop.
+    """
+
+    def __init__(self, folder: Path, saves: Saves, about: Mapping[str, Any], asked: "Asked") -> None:
+        self.folder, self.saves, self.about, self.asked = folder, saves, dict(about), asked
+        self._checkpoints: Checkpoints | None = None
+        self._last = time.monotonic()
+        self.remarks: tuple[str, ...] = ()
+
+    def found(self, like: Kept) -> tuple[int, Kept, list[dict[str, Any]]] | None:
+        """Updates done, state and notes of the newest good checkpoint. Raises `Refused` if it is of another run."""
+        found = restore(self.folder, like)
+        if found is None:
+            return None
+        for name, here in self.about.items():
+            if found.about.get(name) != here:
+                raise Refused(
+                    f"{self.folder} was saved with another {name}: {found.about.get(name)} there, {here} here; "
+                    "choose another folder with --out"
+                )
+        self.remarks = found.remarks
+        return found.step, found.state, found.about["notes"]
+
+    def due(self, step: int, steps: int) -> bool:
+        """Whether to save after `step` updates of `steps`; after the last if there was any save before, or one was asked for."""
+        saves = self.saves
+        if step == steps:
+            return self._checkpoints is not None or saves.every is not None or step in saves.at
+        timed = saves.every is None and jax.process_count() == 1 and time.monotonic() - self._last >= saves.seconds
+        counted = saves.every is not None and step % saves.every == 0
+        return timed or counted or step in saves.at or self.asked.signum is not None
+
+    def save(self, step: int, kept: Kept, notes: Sequence[Mapping[str, Any]], metrics: Mapping[str, float]) -> None:
+        """Save in the background. Raises `Interrupted`, once it is on disk, if the process was asked to stop."""
+        if self._checkpoints is None:
+            self._checkpoints = Checkpoints(self.folder, self.saves.keep).__enter__()
+        self._checkpoints.save(
+            step, kept, about=self.about | {"notes": list(notes)}, metrics=metrics, pin=step in self.saves.at
+        )
+        self._last = time.monotonic()
+        if self.asked.signum is not None:
+            self._checkpoints.wait()
+            name = signal.Signals(self.asked.signum).name
+            raise Interrupted(
+                f"stopped by {name} after {step} updates, which are saved; the same command goes on", self.asked.signum
+            )
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.__exit__(*error)
+
+
+@dataclass
+class Asked:
+    """Whether the process was asked to stop, by which signal."""
+
+    signum: int | None = field(default=None)
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Asked]:
+    """Meanwhile SIGINT and SIGTERM ask for a stop after the current chunk; a second one stops at once."""
+    asked = Asked()
+
+    def note(signum: int, frame: Any) -> None:
+        if asked.signum is not None:
+            raise KeyboardInterrupt
+        asked.signum = signum
+
+    if threading.current_thread() is not threading.main_thread():  # where Python lets no one handle signals
+        yield asked
+        return
+    before = {signum: signal.signal(signum, note) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def first_members(tree: Any, count: int) -> Any:
+    """The first `count` members of a population, without those that fill it up."""
+    return tree if jax.tree.leaves(tree)[0].shape[0] == count else jax.tree.map(lambda x: x[:count], tree)
+
+
+def filled(tree: Any, count: int) -> Any:
+    """The population filled up to `count` members by its last."""
+    more = count - jax.tree.leaves(tree)[0].shape[0]
+    return jax.tree.map(lambda x: jnp.concatenate([x, jnp.repeat(x[-1:], more, 0)]), tree) if more else tree
