@@ -13,6 +13,7 @@ import lazy_loader
 
 PEERS = (  # each a module of this package
     "big_vision",
+    "deepspeed",
     "fairseq",
     "fairseq2",
     "init2winit",
