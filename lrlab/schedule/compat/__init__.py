@@ -16,6 +16,7 @@ PEERS = (  # each a module of this package
     "deepspeed",
     "fairseq",
     "fairseq2",
+    "ignite",
     "init2winit",
     "keras",
     "levanter",

@@ -115,6 +115,23 @@ def joined(parts: Sequence[Schedule]) -> Schedule:
     return words.join(*(part if times == 1 else words.repeat(part, times) for part, times in runs))
 
 
+def endless(cycle: Schedule, shrink: float, level: float, stretch: int = 1) -> Schedule:
+    """Cycles for ever, each `shrink` times as high as the one before; those that grow, as far as float32 goes.
+
+    Args:
+        level: what they are multiplied with, or hold already.
+
+    >>> endless(words.stable(30), 0.1, 1), endless(words.stable(30), 10, 1)
+    (repeat(stable(30), shrink=0.1), repeat(stable(30), 39, shrink=10))
+    """
+    if shrink <= 1:
+        return words.repeat(cycle, stretch=stretch, shrink=shrink)
+    most = 1 + int(log(np.finfo(np.float32).max / max(level, 1.0)) / log(shrink))
+    fit = LAST_STEP / cycle.length
+    fit = fit if stretch == 1 else log1p(fit * (stretch - 1)) / log(stretch)
+    return words.repeat(cycle, max(min(most, int(fit)), 1), stretch=stretch, shrink=shrink)
+
+
 def few(number: Any, where: str, name: str) -> None:
     """Refuse more cycles than can be written one by one."""
     if number > MOST:

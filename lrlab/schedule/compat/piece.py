@@ -98,6 +98,11 @@ def first(schedule: Schedule, steps: int) -> Schedule:
     >>> first(words.decay(100), 70), first(words.decay(100), 120), first(words.repeat(words.decay(10)), 25)
     (decay(70, curve=span(0, 0.7)), join(decay(100), off(20)), repeat(decay(10), over=25))
     """
+    match schedule:
+        case Scale(shape=Repeat()):
+            return schedule.replace(shape=first(schedule.shape, steps))
+        case Repeat() if not schedule.schedule._claims() and steps <= schedule.schedule.length:
+            return first(schedule.schedule, steps)
     if schedule._claims():
         try:
             return schedule.resolve(Horizon(steps=steps))

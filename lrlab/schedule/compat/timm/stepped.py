@@ -8,11 +8,11 @@ from typing import Any
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
-from lrlab.schedule.compat.cycle import few, switches
+from lrlab.schedule.compat.cycle import endless, few, switches
 from lrlab.schedule.compat.piece import ratio
 from lrlab.schedule.compat.rates import piecewise_constant
 from lrlab.schedule.compat.timm.warmed import warmed
-from lrlab.schedule.compat.torch.factor import scaled, staircase
+from lrlab.schedule.compat.torch.factor import staircase
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.write import written
 
@@ -80,5 +80,5 @@ def _uneven(where: str, every: float, gamma: float, base: float) -> Schedule:
     edges = [0, *(begin - late for begin in at[1:])]
     first, *others = [words.stable(end - begin) for begin, end in pairwise(edges)]
     cycle = words.join(first, *(ratio(gamma**i, 1) * stair for i, stair in enumerate(others, 1)))
-    fall = scaled(cycle, ratio(gamma**stride, 1), base)
+    fall = endless(cycle, ratio(gamma**stride, 1), base)
     return words.shift(fall, -late) if late else fall

@@ -1,23 +1,18 @@
 """The schedulers of PyTorch that multiply the rate by a factor at every step, and LambdaLR, which sets it."""
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import reduce
 from itertools import accumulate, pairwise
 from operator import mul, rshift
 
-import numpy as np
-
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
+from lrlab.schedule.compat.cycle import endless
 from lrlab.schedule.compat.piece import tabulated, way
 from lrlab.schedule.compat.torch.stepped import stepped
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import linear, polynomial
-from lrlab.schedule.time import LAST_STEP
-
-_HIGHEST = float(np.finfo(np.float32).max)
 
 
 def LambdaLR(lr_lambda: Callable[[int], float], *, base_lr: float, steps: int | None = None) -> Schedule:
@@ -140,12 +135,4 @@ def staircase(step_size: int, gamma: float, base_lr: float) -> Schedule:
         return words.stable()
     if gamma == 0:
         return words.join(words.stable(step_size), words.off())
-    return scaled(words.stable(step_size), gamma, base_lr)
-
-
-def scaled(cycle: Schedule, factor: float, base_lr: float) -> Schedule:
-    """Cycles, each `factor` times as high as the one before, as far as float32 goes."""
-    if factor <= 1:
-        return words.repeat(cycle, shrink=factor)
-    most = 1 + int(math.log(_HIGHEST / max(base_lr, 1.0)) / math.log(factor))
-    return words.repeat(cycle, min(most, LAST_STEP // cycle.length), shrink=factor)
+    return endless(words.stable(step_size), gamma, base_lr)
