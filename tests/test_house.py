@@ -18,7 +18,7 @@ FLOORS = {
     0: {"refusal", "node"},
     1: {"schedule"},
     2: {"optim", "task", "theory"},
-    3: {"train"},
+    3: {"monitor", "train"},
     4: {"checkpoint", "checksum", "dashboard", "device", "lock", "parallel", "population", "record"},
     5: {"loop", "saving"},
     6: {"experiment", "override", "verdict", "catalogue", "runs", "study"},

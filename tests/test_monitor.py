@@ -1,0 +1,172 @@
+"""Monitoring against what is known: quadratics of known spectrum, gradients of gradients, hand-made losses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import lrlab as lr
+from lrlab.monitor import edge, loss_on, sharpness, spiked, spikes, update_ratio
+from lrlab.optim import by_name, group, rest
+from lrlab.task.language import Language
+from lrlab.task.quadratic import Quadratic
+from lrlab.task.vision import Digits
+
+KEY = jax.random.key(0)
+
+
+def symmetric(values, seed=0):
+    """A matrix with these eigenvalues and random eigenvectors."""
+    q, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(len(values), len(values))))
+    return jnp.asarray((q * values) @ q.T, jnp.float32)
+
+
+# --- sharpness -------------------------------------------------------------------------------------------------------
+
+
+@jax.jit
+def top_of_six(matrix):
+    return sharpness(lambda w: w["a"] @ matrix @ w["a"] / 2, {"a": jnp.ones(6)}, KEY, iterations=9)
+
+
+@given(st.lists(st.floats(-10, 10, width=32), min_size=6, max_size=6), st.integers(0, 9))
+@example([0.0] * 6, 0).via("no curvature")
+@example([2.0] * 6, 0).via("the space ends at once")
+@example([-1.0, -2.0, -3.0, -3.0, -9.0, -9.0], 0).via("all negative")
+def test_a_full_lanczos_finds_the_top_of_any_spectrum(values, seed):
+    found = top_of_six(symmetric(values, seed))
+    # rounding of the matrix and of the products, in float32, grows with its norm
+    np.testing.assert_allclose(found.value, max(values), atol=2e-5 * max(map(abs, values)) + 1e-30)
+
+
+def test_twenty_products_find_the_top_of_a_thousand_dimensions():
+    task = Quadratic(dimensions=1000, power=0.5)
+    loss = loss_on(task, task.load().train, 0, 0, examples=4)
+    found = jax.jit(lambda params: sharpness(loss, params, KEY))(jax.tree.map(jnp.asarray, task.init(0)))
+    np.testing.assert_allclose(found.value, 1.0, rtol=0.02)
+    assert float(found.value) <= 1 + 1e-5  # from below
+    assert abs(1 - float(found.value)) <= float(found.within) + 1e-5
+
+
+def test_the_bound_holds_an_eigenvalue_and_shrinks():
+    values = np.linspace(0, 1, 200) ** 3
+    loss = lambda w: w @ symmetric(values) @ w / 2
+    bounds = []
+    for iterations in (2, 5, 20):
+        found = jax.jit(sharpness, static_argnums=(0, 3))(loss, jnp.ones(200), KEY, iterations)
+        assert np.abs(values - float(found.value)).min() <= float(found.within) + 1e-5
+        bounds.append(float(found.within))
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[-1] < 1e-2
+
+
+def test_a_preconditioner_is_that_of_the_edge():
+    """Gradient descent on P^-1 g diverges just where the rate passes edge(sharpness)."""
+    curvature, p = jnp.array([1.0, 4.0, 9.0]), jnp.array([1.0, 8.0, 3.0])
+    loss = lambda w: jnp.sum(curvature * w**2) / 2
+    top = sharpness(loss, jnp.ones(3), KEY, 5, preconditioner=p).value
+    np.testing.assert_allclose(top, 3.0, rtol=1e-5)
+    for factor, grows in ((0.99, False), (1.01, True)):
+        rate, w = factor * 2 / top, jnp.ones(3)
+        assert bool(edge(rate) < top) == grows
+        for _ in range(400):
+            w -= rate * curvature * w / p
+        assert bool(jnp.linalg.norm(w) > 1) == grows
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_momentum_moves_the_edge(momentum):
+    for factor, grows in ((0.99, False), (1.01, True)):
+        w, moved, rate = 1.0, 0.0, 0.1
+        for _ in range(2000):
+            moved = momentum * moved - rate * factor * edge(rate, momentum) * w
+            w += moved
+        assert (abs(w) > 1) == grows
+
+
+@pytest.mark.parametrize(
+    "task",
+    [Language(width=16, heads=2, layers=1, sequence=16), Digits(hidden=(8,))],
+    ids=lambda task: type(task).__name__,
+)
+def test_products_go_through_every_operation_of_a_task(task):
+    """The Hessian of the fused, hand-written operations, against the differences of their gradients."""
+    train, params = jax.tree.map(jnp.asarray, (task.load().train, task.init(0)))
+    loss = loss_on(task, train, 0, 3, examples=8)
+    flat, unflatten = jax.flatten_util.ravel_pytree(params)
+    v = jax.random.normal(KEY, flat.shape)
+    v /= jnp.linalg.norm(v)
+    slope = jax.jit(jax.grad(lambda flat: loss(unflatten(flat))))
+    product = jax.jit(jax.grad(lambda at: slope(at) @ v))(flat)
+    step = 3e-3  # error of the difference: step^2 and 1e-7 / step, a thousandth of the product
+    difference = (slope(flat + step * v) - slope(flat - step * v)) / (2 * step)
+    np.testing.assert_allclose(product, difference, atol=2e-2 * float(jnp.abs(product).max()))
+
+
+def test_a_loss_in_blocks_is_the_loss():
+    task = Digits(hidden=(8,))
+    train, params = jax.tree.map(jnp.asarray, (task.load().train, task.init(0)))
+    whole, blocks = (loss_on(task, train, 0, 3, 8, blocks) for blocks in (1, 4))
+    np.testing.assert_allclose(whole(params), blocks(params), rtol=1e-5)
+    one, other = (jax.jit(lambda p, loss=loss: sharpness(loss, p, KEY, 8))(params) for loss in (whole, blocks))
+    np.testing.assert_allclose(one, other, rtol=1e-3)
+
+
+def test_members_of_a_population_are_measured_together():
+    curvatures = jnp.array([1.0, 2.0, 3.0])
+    measure = lambda c: sharpness(lambda w: c * jnp.sum(w**2) / 2, jnp.ones(4), KEY, 3).value
+    np.testing.assert_allclose(jax.vmap(measure)(curvatures), curvatures, rtol=1e-5)
+
+
+# --- updates and spikes ----------------------------------------------------------------------------------------------
+
+
+def test_the_ratio_of_an_update_by_group():
+    before = {"head": jnp.full(4, 2.0), "body": {"w": jnp.full(9, 1.0)}, "bias": jnp.zeros(2)}
+    after = {"head": jnp.full(4, 2.5), "body": {"w": jnp.full(9, 1.5)}, "bias": jnp.array([0.0, 1.0])}
+    groups = (group("head"), group("body"), group("bias"))
+    ratios = by_name({"update_ratio": jax.jit(lambda b, a: update_ratio(b, a, groups))(before, after)})
+    expected = {"update_ratio": (4.25 / 25) ** 0.5, "update_ratio[head]": 0.25, "update_ratio[body]": 0.5}
+    assert ratios == pytest.approx({**expected, "update_ratio[bias]": np.inf})
+    assert float(update_ratio(before, after)) == ratios["update_ratio"]
+    still = by_name({"r": update_ratio(before, before, (group("head"), rest()))})
+    assert still == {"r": 0, "r[head]": 0, "r[rest]": 0}
+
+
+jit_spiked = jax.jit(spiked)
+
+
+def told(losses, **options):
+    state, found = spikes(8), []
+    for step, loss in enumerate(losses):
+        state, spike = jit_spiked(state, loss, **options)
+        found += [step] if spike else []
+    assert int(state.count) == len(found)
+    return found
+
+
+def test_a_spike_is_a_loss_far_above_the_last():
+    noise = 3 - np.arange(40) / 100 + np.random.default_rng(0).normal(size=40) * 0.02
+    assert told(noise) == []
+    noise[[20, 30]] += 1.0
+    assert told(noise) == [20, 30]
+    assert told(noise, deviations=1e3) == []
+    assert told(-noise) == []  # falling is no spike
+
+
+def test_a_loss_that_is_not_finite_is_always_a_spike_and_spoils_no_window():
+    losses = [2.0, 2.1, np.nan, 1.9, 2.0, 2.1, 1.9, 2.0, np.inf, 2.1, 2.0, 9.0]
+    assert told(losses) == [2, 8, 11]
+
+
+def test_spikes_are_told_inside_a_scan():
+    losses = jnp.full(100, 2.0).at[60].set(3.0) + jax.random.normal(KEY, (100,)) * 0.01
+    _, found = jax.lax.scan(spiked, spikes(16), losses)
+    assert np.flatnonzero(found).tolist() == [60]
+
+
+def test_a_window_of_one_is_refused():
+    with pytest.raises(lr.Refused, match="window=1: a spread takes two losses at least"):
+        spikes(1)
