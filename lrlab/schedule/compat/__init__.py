@@ -16,6 +16,8 @@ PEERS = (  # each a module of this package
     "deepspeed",
     "fairseq",
     "fairseq2",
+    "fastai",
+    "fvcore",
     "ignite",
     "init2winit",
     "keras",

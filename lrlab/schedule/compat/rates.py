@@ -22,7 +22,7 @@ def hold(rate: float, over: int | None = None) -> Schedule:
     return ratio(rate, 1) * words.stable(over) if rate else words.off(over)
 
 
-def way(start: float, end: float, over: int, curve: Curve = linear) -> Schedule:
+def way(start: float, end: float, over: int | None, curve: Curve = linear) -> Schedule:
     """From one rate to another, in either direction, over some steps.
 
     >>> way(0, 0.1, 5), way(0.1, 0.01, 20), way(0.1, 0.1, 20)
