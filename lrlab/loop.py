@@ -1,5 +1,6 @@
 """The host loop: it dispatches a population's chunks between evaluations and writes down, one chunk behind, what they measured."""
 
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from lrlab.parallel import Strategy, compiled, looking
 from lrlab.population import stack
 from lrlab.record import Record
 from lrlab.refusal import unknown
-from lrlab.saving import Kept, Saver, filled, first_members
+from lrlab.saving import Kept, Saver, Source, filled, first_members
 from lrlab.task import Data, Task
-from lrlab.train import Member, TrainState, begin
+from lrlab.train import Member, TrainState, begin, first_state
 
 
 class Watcher(Protocol):
@@ -114,9 +115,15 @@ class Start(NamedTuple):
 
 
 def start(
-    task: Task, members: Sequence[Member], plan: Plan, strategy: Strategy, block: int = 1, saver: Saver | None = None
+    task: Task,
+    members: Sequence[Member],
+    plan: Plan,
+    strategy: Strategy,
+    block: int = 1,
+    saver: Saver | None = None,
+    source: Source | None = None,
 ) -> Start:
-    """The state before the first update, or the newest that `saver` finds."""
+    """The newest state that `saver` finds, or else that of `source`, or else the one before the first update."""
     count, whole = len(members), len(members) + -len(members) % (block * strategy.shares)
     stacked = stack([*members, *[members[-1]] * (whole - count)])
     states, alive = strategy.deal(begin(task, stacked)), strategy.deal(np.arange(whole) < count)
@@ -127,9 +134,14 @@ def start(
         strategy.put(np.zeros((count, plan.tail), np.float32)),
     )
     found = None if saver is None else saver.found(like())
-    if found is None:
+    if found is not None:
+        step, kept, notes = found
+    elif source is not None:
+        one = jax.eval_shape(first_state, members[0], task.init(0))
+        step, kept = source.step, source.read(one, dataclasses.replace(plan, steps=source.steps).tail, strategy.put)
+        notes = [{"done": step} for _ in members]
+    else:
         return new
-    step, kept, notes = found
     alive = np.arange(whole) < count
     alive[:count] = kept.alive
     return new._replace(

@@ -202,3 +202,43 @@ def _spoken(hint: Any) -> str:
         tuple[int | str, ...]: "times, such as [100, '50%']",
     }
     return " or ".join(names.get(option, "set field by field, with a longer path") for option in _options(hint))
+
+
+def from_values(values: Mapping[str, Any]) -> Experiment:
+    """The experiment that `Experiment.values` stored, read as data: words, numbers, and the tasks of lrlab by name.
+
+    Raises `Refused` for a task that is not one of lrlab's, and for what is no value of its field.
+
+    >>> from lrlab import decay
+    >>> from lrlab.optim import sgd
+    >>> from lrlab.task.quadratic import Quadratic
+    >>> experiment = Experiment(Quadratic(dimensions=3), 0.1 * decay(), sgd(), steps=100, batch=2).resolve()
+    >>> from_values(experiment.values()) == experiment
+    True
+    """
+    hints = typing.get_type_hints(Experiment)
+    fields = {name: value for name, value in values.items() if name in hints}
+    try:
+        task = fields.pop("task")
+        made: dict[str, Any] = {
+            name: None if value is None else _typed(value, hints[name], name) for name, value in fields.items()
+        }
+        return Experiment(_task(task), **made)
+    except (KeyError, TypeError, AttributeError):
+        raise Refused(
+            "this is no stored experiment; it holds a task, a schedule, an optimizer, steps and batch"
+        ) from None
+
+
+def _task(stored: Mapping[str, Any]) -> Any:
+    from lrlab.task.language import Language
+    from lrlab.task.quadratic import Quadratic
+    from lrlab.task.vision import Digits
+
+    kinds: dict[str, Any] = {kind.__name__: kind for kind in (Language, Digits, Quadratic)}
+    if stored["kind"] not in kinds:
+        raise unknown("task of lrlab called", str(stored["kind"]), kinds)
+    fields = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in stored.items() if name != "kind"
+    }
+    return kinds[stored["kind"]](**fields)

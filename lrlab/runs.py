@@ -18,7 +18,7 @@ from lrlab.parallel import Program, Strategy, compiled
 from lrlab.population import kind, size
 from lrlab.record import Record, provenance, read_json, rows, write_json
 from lrlab.refusal import Refused
-from lrlab.saving import Saver, Saves, asked_to_stop
+from lrlab.saving import Saver, Saves, Source, asked_to_stop
 from lrlab.task import Data
 
 
@@ -29,11 +29,23 @@ class Run(NamedTuple):
     arm: str
     seed: int
     folder: Path
+    origin: "Origin | None" = None
 
     @property
     def name(self) -> list[Any]:
         """What names it within a study."""
         return [self.arm, self.seed]
+
+
+class Origin(NamedTuple):
+    """The member of another population that a run begins from, and how it came to that."""
+
+    folder: Path  # of that population's checkpoints
+    step: int
+    members: int
+    steps: int
+    place: int
+    how: dict[str, Any]  # for the record: from where, by which decision, the rate before and after
 
 
 class Watcher:
@@ -88,8 +100,8 @@ def train(
             pending.append(run)
     kinds = defaultdict(list)
     for run in pending:
-        experiment = run.experiment
-        kinds[experiment.task, experiment.plan, strategy_of(experiment), kind(experiment.member(0))].append(run)
+        experiment, origin = run.experiment, run.origin and run.origin[:4]
+        kinds[origin, experiment.task, experiment.plan, strategy_of(experiment), kind(experiment.member(0))].append(run)
     programs: dict[Program, int] = {}
     with asked_to_stop() as asked:
         for (*_, strategy, _), alike in kinds.items():
@@ -162,7 +174,7 @@ class _Population:
             write_json(self.folder / "population.json", about)
         with ExitStack() as stack:
             saver = stack.enter_context(Saver(self.folder, saves, about, asked))
-            begun = loop.start(self.task, members, self.plan, self.strategy, self.block, saver)
+            begun = loop.start(self.task, members, self.plan, self.strategy, self.block, saver, self._source())
             for remark in [*saver.remarks, f"goes on after {begun.step} updates"] if begun.step else ():
                 watch.remark(f"{self.runs[0].folder}: {remark}")
             self._write(begun.step)
@@ -175,6 +187,10 @@ class _Population:
         self._write(begun.step, wall_s=ended.wall_s, tokens_per_s=ended.per_s * per_step, mfu=mfu)
         for run in self.runs:
             watch.ended(run.arm, run.seed, end(run.folder))
+
+    def _source(self) -> Source | None:
+        origins = [run.origin for run in self.runs if run.origin is not None]
+        return Source(*origins[0][:4], tuple(origin.place for origin in origins)) if origins else None
 
     def _write(self, resumed: int, **speed: float | None) -> None:
         """What each run is and where it comes from; the speed is known at its end."""
@@ -191,10 +207,10 @@ class _Population:
             write_json(run.folder / "experiment.json", about)
             path = run.folder / "provenance.json"
             before = read_json(path).get("resumed", []) if path.exists() else []
-            seams = [*before, resumed] if resumed and not speed else before
-            write_json(
-                path, {**origin, "seed": run.seed, "resumed": seams, "wall_s": None, "tokens_per_s": None, **speed}
-            )
+            begins = 0 if run.origin is None else run.origin.step
+            seams = [*before, resumed] if resumed > begins and not speed else before
+            own = {"seed": run.seed, "resumed": seams} | ({} if run.origin is None else {"origin": run.origin.how})
+            write_json(path, {**origin, **own, "wall_s": None, "tokens_per_s": None, **speed})
 
 
 _on_device: dict[tuple[Any, Strategy], Data] = {}

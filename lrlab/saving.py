@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from lrlab.checkpoint import Checkpoints, restore
 from lrlab.refusal import Failed, Refused
@@ -56,6 +57,25 @@ class Kept(NamedTuple):
     states: TrainState  # [members, ...]
     alive: jax.Array  # [members]
     tail: jax.Array  # [members, n] float32, the last training losses
+
+
+class Source(NamedTuple):
+    """A checkpoint of another population, some of whose members others begin from."""
+
+    folder: Path
+    step: int
+    members: int  # of that population
+    steps: int  # of its runs
+    places: tuple[int, ...]  # of the members to take
+
+    def read(self, one: TrainState, tail: int, put: Callable[[Any], Any]) -> Kept:
+        """What was kept of the members at `places`; `one` is a member's state, in shape, and `put` spreads an array."""
+        spread = put(np.zeros(())).sharding
+        shape = lambda x: jax.ShapeDtypeStruct((self.members, *x.shape), x.dtype, sharding=spread)
+        like = jax.tree.map(shape, Kept(one, np.zeros((), bool), np.zeros(tail, np.float32)))  # type: ignore[arg-type]
+        found = restore(self.folder, like, self.step)
+        assert found is not None  # for a step that is named, `restore` refuses where there is none
+        return jax.tree.map(lambda x: x[np.array(self.places)], found.state)
 
 
 class Saver:

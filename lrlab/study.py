@@ -4,7 +4,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +19,7 @@ from lrlab.override import override
 from lrlab.parallel import Strategy
 from lrlab.record import read_json, write_json
 from lrlab.refusal import Refused, unknown
-from lrlab.runs import Run, Watcher, end
+from lrlab.runs import Origin, Run, Watcher, end
 from lrlab.saving import Saves
 from lrlab.verdict import Claim, as_json
 
@@ -47,12 +47,14 @@ class Study:
     arms: dict[str, Experiment]
     seeds: int
     halving: Halving | None = None
+    origins: Mapping[tuple[str, int], Origin] = field(default_factory=dict)  # of the runs that do not begin at 0
 
     @property
     def digest(self) -> str:
         """The identity of the study: that of its arms."""
         text = "\n".join(f"{arm} {experiment.digest}" for arm, experiment in sorted(self.arms.items()))
         text += f"\n{self.halving}" if self.halving else ""
+        text += "".join(f"\n{run} {origin.step} {origin.how['how']}" for run, origin in sorted(self.origins.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -140,7 +142,7 @@ def train(
     with locked(out):
         _claim_folder(study, out)
         wanted = [
-            Run(experiment, arm, seed, folder(out, arm, seed))
+            Run(experiment, arm, seed, folder(out, arm, seed), study.origins.get((arm, seed)))
             for arm, experiment in study.arms.items()
             for seed in range(study.seeds)
         ]

@@ -22,7 +22,7 @@ FLOORS = {
     4: {"checkpoint", "checksum", "dashboard", "device", "lock", "parallel", "population", "record"},
     5: {"loop", "saving"},
     6: {"experiment", "override", "verdict", "catalogue", "runs", "study"},
-    7: {"sweep", "finder"},
+    7: {"branch", "sweep", "finder"},
     8: {"progress", "report"},
     9: {"cli", "__main__"},
 }

@@ -1,4 +1,4 @@
-"""The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep` and `report`, each a module with the options it takes."""
+"""The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `branch` and `report`, each a module with the options it takes."""
 
 import argparse
 import io
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lrlab import __version__, catalogue
-from lrlab.cli import find, lint, option, run, show, sweep
+from lrlab.cli import branch, find, lint, option, run, show, sweep
 from lrlab.refusal import Failed, Refused
 
 # What needs JAX or matplotlib is imported where it is used: `lrlab --help` answers at once.
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     find.add(commands)
     run.add(commands)
     sweep.add(commands)
+    branch.add(commands)
     return parser
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lrlab.cli import option
-from lrlab.refusal import Failed
+from lrlab.refusal import Failed, Refused
 
 
 def add(commands: Any) -> None:
@@ -18,6 +18,13 @@ def add(commands: Any) -> None:
     option.out(run, "runs/EXPERIMENT-PRESET-DIGEST")
     option.saves(run)
     option.json_document(run)
+    going_on = run.add_argument_group("going on from the folder --out under another schedule, as runs of their own")
+    going_on.add_argument(
+        "--extend", metavar="steps=N", help="make the run longer or shorter; its schedule is resolved again"
+    )
+    going_on.add_argument("--schedule", metavar="S", help="with --from now: what follows, from the rate where it is")
+    going_on.add_argument("--from", choices=("now",), dest="since", help="where --schedule begins")
+    going_on.add_argument("--branch", metavar="S", help="a cooldown, such as \"decay('20%%', curve=sqrt)\"")
 
     report = option.command(
         commands, "report", _report, "print and draw what a folder of `lrlab run` or `lrlab sweep` holds"
@@ -30,12 +37,14 @@ def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from lrlab import report
+    from lrlab.branch import seam
     from lrlab.progress import Progress
     from lrlab.study import run
 
-    study = option.study(options)
-    out = options.out or Path("runs") / f"{study.name}-{study.preset}-{study.digest}"
+    study, out = _asked(options)
     with Progress(study, Console(stderr=True)) as progress:
+        for arm in dict.fromkeys(arm for arm, _ in study.origins):
+            progress.remark(f"{arm}: {seam(study.origins[arm, 0].how)}")
         result = run(study, out, option.strategies(options, "pmap"), progress, options.block, option.saved(options))
     figures = report.plot_study(out)
     if options.json:
@@ -49,6 +58,37 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _asked(options: argparse.Namespace) -> tuple[Any, Path]:
+    """The study that is asked for, and its folder: a new one where it goes on from another under another schedule."""
+    from lrlab import branch
+
+    how = {
+        name: getattr(options, name) for name in ("extend", "schedule", "branch") if getattr(options, name) is not None
+    }
+    if len(how) > 1 or (options.schedule is None) != (options.since is None):
+        raise Refused("write one of --extend steps=N, --schedule S --from now, and --branch S")
+    if options.extend is not None:
+        options.set.append(options.extend)
+    study = option.study(options)
+    own = lambda study: Path("runs") / f"{study.name}-{study.preset}-{study.digest}"
+    out = options.out or own(study)
+    if not how:
+        if branch.is_study(out) and (old := branch.held(out)).name == study.name and old.digest != study.digest:
+            raise Refused(branch.differs(old, study, out))
+        return study, out
+    if options.out is None or not branch.is_study(out):
+        raise Refused(f"--{next(iter(how))} goes on from a folder of `lrlab run`; name it with --out")
+    change = {
+        "extend": lambda old, new, step: new,
+        "schedule": lambda old, new, step: branch.followed(old, new, step, options.schedule),
+        "branch": lambda old, new, step: branch.cooled(old, step, options.branch),
+    }
+    ((name, text),) = how.items()
+    told = f"--{name} {text}" + " --from now" * (name == "schedule")
+    study = branch.continued(branch.held(out), study, out, told, change[name])
+    return study, own(study)
+
+
 def _report(options: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -56,6 +96,8 @@ def _report(options: argparse.Namespace) -> int:
 
     if (options.folder / "sweep.json").exists():
         return _report_sweep(options)
+    if (options.folder / "branch.json").exists():
+        return _report_branches(options)
     study = report.read_study(options.folder)
     figures = report.plot_study(options.folder)
     if options.json:
@@ -76,4 +118,18 @@ def _report_sweep(options: argparse.Namespace) -> int:
         return option.print_json(sweep)
     report.print_sweep(sweep, Console())
     print(f"\nfigure:  {options.folder / 'basin.png'}")
+    return 0
+
+
+def _report_branches(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from lrlab import report
+
+    result = report.read_branches(options.folder)
+    report.plot_branches(result, options.folder / "branches.png")
+    if options.json:
+        return option.print_json(result)
+    report.print_branches(result, Console())
+    print(f"\nfigure:  {options.folder / 'branches.png'}")
     return 0

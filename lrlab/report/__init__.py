@@ -1,5 +1,6 @@
 """Pictures and tables of schedules, studies and sweeps, made from what was recorded."""
 
+from lrlab.report.branch import plot_branches, print_branches, read_branches
 from lrlab.report.finder import plot_range_test, print_range_test
 from lrlab.report.gallery import plot_gallery, plot_words
 from lrlab.report.picture import plot_schedules
@@ -12,6 +13,7 @@ from lrlab.report.terminal import letter, print_schedules, sparkline
 __all__ = [
     "check_suffix",
     "letter",
+    "plot_branches",
     "plot_gallery",
     "plot_range_test",
     "plot_schedules",
@@ -19,9 +21,11 @@ __all__ = [
     "plot_sweep",
     "plot_words",
     "print_range_test",
+    "print_branches",
     "print_schedules",
     "print_study",
     "print_sweep",
+    "read_branches",
     "read_study",
     "read_sweep",
     "sample",
