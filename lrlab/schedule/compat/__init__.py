@@ -13,6 +13,7 @@ import lazy_loader
 
 PEERS = (  # each a module of this package
     "big_vision",
+    "composer",
     "deepspeed",
     "fairseq",
     "fairseq2",

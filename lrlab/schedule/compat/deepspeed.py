@@ -11,7 +11,7 @@ from lrlab.schedule import words
 from lrlab.schedule.compat import check
 from lrlab.schedule.compat.cycle import few
 from lrlab.schedule.compat.piece import ratio
-from lrlab.schedule.compat.rates import chain, hold, way
+from lrlab.schedule.compat.rates import LEAST, chain, hold, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import cosine, logarithmic
 from lrlab.schedule.time import LAST_STEP
@@ -83,7 +83,7 @@ def OneCycle(
     )
     few(max(stairs, falls), where, "stairs")
     slope = rate / each if each else 0.0
-    law = words.inverse_time(slope) if slope > 1e-37 else words.stable()  # below that float32 has no numbers
+    law = words.inverse_time(slope) if slope > LEAST else words.stable()
     return chain(_rise(low, high, up, stairs), _fall(high, low, down, falls), ratio(low, 1) * law if low else hold(low))
 
 

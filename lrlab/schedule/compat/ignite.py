@@ -224,12 +224,8 @@ def _cycles(
         parts += [*_legs(start, end, size, curve, back), *([way(end, start * starts, warm)] if warm else [])]
         begun, cut = begun + size + warm, cut + 1
         few(cut, where, "cycles that cycle_mult makes")
-        start, end, size, warm = _seen(start * starts), _seen(end * ends), longer, warmer
+        start, end, size, warm = start * starts, end * ends, longer, warmer
     return joined(parts)
-
-
-def _seen(rate: float) -> float:
-    return rate if rate > 1e-37 else 0.0  # below that float32 has no numbers
 
 
 def _alike(

@@ -12,6 +12,8 @@ from lrlab.schedule.compat.piece import ratio
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, linear
 
+LEAST = 1e-37  # of a rate: below that float32 has no numbers
+
 
 def hold(rate: float, over: int | None = None) -> Schedule:
     """A rate, held; it may be zero.
@@ -19,7 +21,7 @@ def hold(rate: float, over: int | None = None) -> Schedule:
     >>> hold(0.1, 30), hold(0, 30)
     (0.1 * stable(30), off(30))
     """
-    return ratio(rate, 1) * words.stable(over) if rate else words.off(over)
+    return ratio(rate, 1) * words.stable(over) if rate > LEAST else words.off(over)
 
 
 def way(start: float, end: float, over: int | None, curve: Curve = linear) -> Schedule:
@@ -29,7 +31,7 @@ def way(start: float, end: float, over: int | None, curve: Curve = linear) -> Sc
     (0.1 * warmup(5), 0.1 * decay(20, to=0.1), 0.1 * stable(20))
     """
     peak = max(start, end)
-    if not peak:
+    if peak <= LEAST:
         return words.off(over)
     return ratio(peak, 1) * piece.way(over, ratio(start, peak), ratio(end, peak), curve)
 
@@ -40,7 +42,7 @@ def raised(schedule: Schedule, low: float) -> Schedule:
     >>> raised(0.1 * words.decay(9), 0.01)
     0.1 * decay(9) + 0.01
     """
-    return schedule + low if low > 1e-37 else schedule  # below that float32 has no numbers
+    return schedule + low if low > LEAST else schedule
 
 
 def chain(*schedules: Schedule) -> Schedule:
