@@ -1,9 +1,12 @@
 """What can be said of a schedule before training: bounds of convex optimisation, fitted loss laws, designs, rules of thumb."""
 
+from lrlab.theory.fit import Fitted, Observed, Score, fit, score
 from lrlab.theory.last_iterate import BestPeak, best_peak, bound, final_bound
+from lrlab.theory.law import LAWS, Law, law
 from lrlab.theory.transfer import best_cooldown, continued, cooled, transferred
 
 __all__ = [
     "BestPeak", "best_peak", "bound", "final_bound",
     "best_cooldown", "continued", "cooled", "transferred",
+    "LAWS", "Law", "law", "Fitted", "Observed", "Score", "fit", "score",
 ]  # fmt: skip

@@ -1,0 +1,47 @@
+"""Pictures of what theory says before training: a law and its curves, a design and its rivals."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrlab.report.style import COLOURS, frames, save
+
+
+def plot_forecast(fitted: Any, given: Sequence[Mapping[str, Any]], forecasts: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw measured losses as points and a law as lines with its interval: what it was fitted to left, what it predicts right.
+
+    Each curve is as `lrlab forecast --json` lists it: of, step, lr, loss, low, high and, if there, measured.
+    """
+    sides = [side for side in (("fitted", given), ("predicted", forecasts)) if side[1]]
+    figure, axes = frames(2, len(sides), 5.6 * len(sides), 6.2, heights=(1, 2.4), sharex="col")
+    for column, (title, curves) in enumerate(sides):
+        for i, curve in enumerate(curves):
+            colour = COLOURS[i % len(COLOURS)]
+            axes[0, column].plot(curve["step"], curve["lr"], color=colour, linewidth=1.4)
+            axes[1, column].fill_between(curve["step"], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0)
+            axes[1, column].plot(curve["step"], curve["loss"], color=colour, linewidth=1.4, label=_legend(curve))
+            if "measured" in curve:
+                axes[1, column].plot(curve["step"], curve["measured"], ".", color=colour, markersize=2.5, alpha=0.6)
+        axes[0, column].set(title=f"{title} ({fitted.law})", ylim=(0, None))
+        axes[0, column].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+        axes[1, column].set_xlabel("step (optimizer updates)")
+        axes[1, column].set_ylim(*_window(curves))
+        axes[1, column].legend(fontsize=8, frameon=False)
+    axes[0, 0].set_ylabel("learning rate")
+    axes[1, 0].set_ylabel("loss: measured (points), law (lines)")
+    save(figure, path)
+
+
+def _legend(curve: Mapping[str, Any]) -> str:
+    error = f", final error {curve['score']['final_error']:+.4f}" if "score" in curve else f", final {curve['loss'][-1]:.3f}"
+    return curve["of"].removesuffix(".csv") + error
+
+
+def _window(curves: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """From under the lowest loss to where the first tenth of the steps ends: the beginning of a curve hides the rest."""
+    losses = [np.asarray(curve.get("measured", curve["loss"])) for curve in curves]
+    top = max(float(loss[len(loss) // 10]) for loss in losses)
+    low = min(float(loss.min()) for loss in losses)
+    return low - 0.05 * (top - low), top + 0.05 * (top - low)
