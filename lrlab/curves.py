@@ -27,7 +27,9 @@ class Curve(NamedTuple):
     def observed(self) -> Observed:
         """The curve, for a fit; refused without losses."""
         if self.loss is None:
-            raise Refused(f"{self.name} has no column 'loss'; a law is fitted to measured losses, so give it to --predict")
+            raise Refused(
+                f"{self.name} has no column 'loss'; a law is fitted to measured losses, so give it to --predict"
+            )
         return Observed(self.rates, self.at, self.loss)
 
 
@@ -43,7 +45,9 @@ def read_curves(path: Path, warmup: int | None = None) -> list[Curve]:
     if path.is_dir():
         folders = sorted(file.parent for file in path.rglob("metrics.jsonl"))
         if not folders:
-            raise Refused(f"{path} holds no metrics.jsonl; give it a folder of `lrlab run`, or CSV files of step,lr,loss")
+            raise Refused(
+                f"{path} holds no metrics.jsonl; give it a folder of `lrlab run`, or CSV files of step,lr,loss"
+            )
         return [_of_run(folder, path) for folder in folders]
     return [_of_file(path, warmup)]
 
@@ -58,7 +62,9 @@ def _of_run(folder: Path, within: Path) -> Curve:
         if row.get("held_out") and row["step"] > 0:
             looks[row["step"]] = row["held_out"]["loss"]
     if len(updates) < _ENOUGH:
-        raise Refused(f"{name} records {len(updates)} updates with rate and loss; a run that is to be fitted has at least {_ENOUGH}")
+        raise Refused(
+            f"{name} records {len(updates)} updates with rate and loss; a run that is to be fitted has at least {_ENOUGH}"
+        )
     t, values = np.array(list(updates)), np.array(list(updates.values()))
     rates = np.interp(np.arange(t[-1] + 1), t, values[:, 0])
     looks = {step: loss for step, loss in looks.items() if loss is not None and step <= len(rates)}
@@ -76,7 +82,9 @@ def _of_file(path: Path, warmup: int | None) -> Curve:
         raise Refused(f"{path} has {len(step)} rows; a curve has at least two")
     if np.any(np.diff(step) <= 0) or step[0] < 0:
         at = int(np.argmax(np.diff(step) <= 0)) + 1
-        raise Refused(f"{path}: steps grow from row to row, and {step[at]:g} follows {step[at - 1]:g}; sort the file by step")
+        raise Refused(
+            f"{path}: steps grow from row to row, and {step[at]:g} follows {step[at - 1]:g}; sort the file by step"
+        )
     if np.any(step != step.round()) or np.any(lr < 0):
         raise Refused(f"{path}: a step is a whole number and a rate is not negative")
     rates = _every_step(step.astype(int), lr, warmup)
@@ -93,7 +101,9 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
     present = list(table[0]) if table else []
     lacking = [name for name in ("step", "lr") if name not in present]
     if lacking:
-        raise Refused(f"{path} has no column {' and no '.join(map(repr, lacking))}; its first line should be step,lr,loss")
+        raise Refused(
+            f"{path} has no column {' and no '.join(map(repr, lacking))}; its first line should be step,lr,loss"
+        )
     columns = {}
     for name in ("step", "lr", *(["loss"] if "loss" in present else [])):
         try:

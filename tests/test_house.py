@@ -20,6 +20,8 @@ FLOORS = {
     2: {"optim", "task", "theory"},
     3: {"monitor", "train"},
     4: {"checkpoint", "checksum", "dashboard", "device", "lock", "parallel", "population", "record"},
+    3: {"train"},
+    4: {"checkpoint", "checksum", "curves", "dashboard", "device", "lock", "parallel", "population", "record"},
     5: {"loop", "saving"},
     6: {"experiment", "override", "verdict", "catalogue", "runs", "study"},
     7: {"branch", "sweep", "finder"},

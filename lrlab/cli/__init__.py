@@ -1,4 +1,5 @@
 """The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `branch` and `report`, each a module with the options it takes."""
+"""The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `forecast` and `report`, each a module with the options it takes."""
 
 import argparse
 import io
@@ -9,6 +10,7 @@ from typing import NoReturn
 
 from lrlab import __version__, catalogue
 from lrlab.cli import branch, find, lint, option, run, show, sweep
+from lrlab.cli import find, forecast, lint, option, run, show, sweep
 from lrlab.refusal import Failed, Refused
 
 # What needs JAX or matplotlib is imported where it is used: `lrlab --help` answers at once.
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     lint.add(commands)
     find.add(commands)
     run.add(commands)
+    forecast.add(commands)
     sweep.add(commands)
     branch.add(commands)
     return parser

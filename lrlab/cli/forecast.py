@@ -15,13 +15,33 @@ def add(commands: Any) -> None:
     """The command and its options."""
     forecast = option.command(commands, "forecast", _forecast, "fit a loss law to curves and predict others")
     forecast.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="folders of `lrlab run` to fit to")
-    forecast.add_argument("--fit", nargs="+", type=Path, default=[], metavar="FILE", help="CSV files of step,lr,loss to fit to")
-    forecast.add_argument("--law", default="mpl", metavar="LAW", help="mpl, tissue, power, chinchilla, bjorck or bound (default: mpl)")
-    forecast.add_argument("--predict", nargs="+", type=Path, default=[], metavar="FILE", help="CSV files of step,lr, or with loss to be scored against; or folders")
-    forecast.add_argument("--schedule", action="append", default=[], metavar="S", help="predict under this schedule (may be repeated)")
+    forecast.add_argument(
+        "--fit", nargs="+", type=Path, default=[], metavar="FILE", help="CSV files of step,lr,loss to fit to"
+    )
+    forecast.add_argument(
+        "--law", default="mpl", metavar="LAW", help="mpl, tissue, power, chinchilla, bjorck or bound (default: mpl)"
+    )
+    forecast.add_argument(
+        "--predict",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="FILE",
+        help="CSV files of step,lr, or with loss to be scored against; or folders",
+    )
+    forecast.add_argument(
+        "--schedule", action="append", default=[], metavar="S", help="predict under this schedule (may be repeated)"
+    )
     forecast.add_argument("--steps", type=int, metavar="N", help="length of the run under it (default: its own)")
-    forecast.add_argument("--warmup", type=int, metavar="N", help="steps of linear warm-up before the first row of each file (default: all steps before it)")
-    forecast.add_argument("--plot", type=Path, metavar="FILE", help="draw law and curves into FILE (.png, .svg or .pdf)")
+    forecast.add_argument(
+        "--warmup",
+        type=int,
+        metavar="N",
+        help="steps of linear warm-up before the first row of each file (default: all steps before it)",
+    )
+    forecast.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw law and curves into FILE (.png, .svg or .pdf)"
+    )
     option.json_document(forecast)
 
 
@@ -46,7 +66,15 @@ def _forecast(options: argparse.Namespace) -> int:
         print(f"drawn into {options.plot}", file=sys.stderr)
     if options.json:
         about = {"r2": fitted.score.r2, "mae": fitted.score.mae, "of": [curve.name for curve in given]}
-        return option.print_json({"law": fitted.law, "parameters": fitted.parameters, "fit": about, "forecast": forecasts, "fitted": {**fitted._asdict(), "score": fitted.score._asdict()}})
+        return option.print_json(
+            {
+                "law": fitted.law,
+                "parameters": fitted.parameters,
+                "fit": about,
+                "forecast": forecasts,
+                "fitted": {**fitted._asdict(), "score": fitted.score._asdict()},
+            }
+        )
     _print(fitted, given, forecasts)
     return 0
 
@@ -62,7 +90,7 @@ def _scheduled(options: argparse.Namespace) -> list[Any]:
         schedule = parse(text)
         steps = option.own_length(schedule) if options.steps is None else options.steps
         run = option.drawable(schedule.resolve(Horizon(steps)), steps)
-        at = np.unique(np.linspace(1, steps, _SHOWN).round().astype(int))
+        at = np.unique(np.linspace(max(steps // 100, 1), steps, _SHOWN).round().astype(int))
         curves.append(Curve(text, run(np.arange(steps)).astype(np.float64), at, None))
     return curves
 
@@ -72,8 +100,15 @@ def _of(fitted: Any, curve: Any) -> dict[str, Any]:
 
     loss, (low, high) = fitted.loss(curve.rates, curve.at), fitted.interval(curve.rates, curve.at)
     lists = {"step": curve.at, "lr": curve.rates[curve.at - 1], "loss": loss, "low": low, "high": high}
-    measured = {} if curve.loss is None else {"measured": curve.loss.tolist(), "score": score(curve.loss, loss)._asdict()}
-    return {"of": curve.name, **{name: values.tolist() for name, values in lists.items()}, **measured, "doubts": fitted.doubts(curve.rates)}
+    measured = (
+        {} if curve.loss is None else {"measured": curve.loss.tolist(), "score": score(curve.loss, loss)._asdict()}
+    )
+    return {
+        "of": curve.name,
+        **{name: values.tolist() for name, values in lists.items()},
+        **measured,
+        "doubts": fitted.doubts(curve.rates),
+    }
 
 
 def _print(fitted: Any, given: Any, forecasts: Any) -> None:
@@ -81,12 +116,16 @@ def _print(fitted: Any, given: Any, forecasts: Any) -> None:
 
     letters = ", ".join(f"{name} = {value:.4g}" for name, value in fitted.parameters.items())
     print(f"{fitted.law}: {law(fitted.law).reference}\n    {letters}")
-    print(f"    fitted to {', '.join(curve.name for curve in given)}: R2 {fitted.score.r2:.5f}, mean error {fitted.score.mae:.4f}")
+    print(
+        f"    fitted to {', '.join(curve.name for curve in given)}: R2 {fitted.score.r2:.5f}, mean error {fitted.score.mae:.4f}"
+    )
     for forecast in forecasts:
         final = f"{forecast['loss'][-1]:.4f}, 95 % interval [{forecast['low'][-1]:.4f}, {forecast['high'][-1]:.4f}]"
         print(f"\n{forecast['of']}\n    final loss after {forecast['step'][-1]} updates: {final}")
         if "score" in forecast:
             score = forecast["score"]
-            print(f"    measured {forecast['measured'][-1]:.4f}; R2 {score['r2']:.5f}, mean error {score['mae']:.4f}, final error {score['final_error']:+.4f}")
+            print(
+                f"    measured {forecast['measured'][-1]:.4f}; R2 {score['r2']:.5f}, mean error {score['mae']:.4f}, final error {score['final_error']:+.4f}"
+            )
         for doubt in forecast["doubts"]:
             print(f"    do not trust it: {doubt}")

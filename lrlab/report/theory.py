@@ -9,7 +9,9 @@ import numpy as np
 from lrlab.report.style import COLOURS, frames, save
 
 
-def plot_forecast(fitted: Any, given: Sequence[Mapping[str, Any]], forecasts: Sequence[Mapping[str, Any]], path: Path) -> None:
+def plot_forecast(
+    fitted: Any, given: Sequence[Mapping[str, Any]], forecasts: Sequence[Mapping[str, Any]], path: Path
+) -> None:
     """Draw measured losses as points and a law as lines with its interval: what it was fitted to left, what it predicts right.
 
     Each curve is as `lrlab forecast --json` lists it: of, step, lr, loss, low, high and, if there, measured.
@@ -20,7 +22,9 @@ def plot_forecast(fitted: Any, given: Sequence[Mapping[str, Any]], forecasts: Se
         for i, curve in enumerate(curves):
             colour = COLOURS[i % len(COLOURS)]
             axes[0, column].plot(curve["step"], curve["lr"], color=colour, linewidth=1.4)
-            axes[1, column].fill_between(curve["step"], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0)
+            axes[1, column].fill_between(
+                curve["step"], curve["low"], curve["high"], color=colour, alpha=0.2, linewidth=0
+            )
             axes[1, column].plot(curve["step"], curve["loss"], color=colour, linewidth=1.4, label=_legend(curve))
             if "measured" in curve:
                 axes[1, column].plot(curve["step"], curve["measured"], ".", color=colour, markersize=2.5, alpha=0.6)
@@ -35,7 +39,11 @@ def plot_forecast(fitted: Any, given: Sequence[Mapping[str, Any]], forecasts: Se
 
 
 def _legend(curve: Mapping[str, Any]) -> str:
-    error = f", final error {curve['score']['final_error']:+.4f}" if "score" in curve else f", final {curve['loss'][-1]:.3f}"
+    error = (
+        f", final error {curve['score']['final_error']:+.4f}"
+        if "score" in curve
+        else f", final {curve['loss'][-1]:.3f}"
+    )
     return curve["of"].removesuffix(".csv") + error
 
 

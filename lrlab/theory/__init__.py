@@ -1,8 +1,8 @@
 """What can be said of a schedule before training: bounds of convex optimisation, fitted loss laws, designs, rules of thumb."""
 
-from lrlab.theory.fit import Fitted, Observed, Score, fit, score
+from lrlab.theory.fitting import Fitted, Observed, Score, fit, score
 from lrlab.theory.last_iterate import BestPeak, best_peak, bound, final_bound
-from lrlab.theory.law import LAWS, Law, law
+from lrlab.theory.laws import LAWS, Law, law
 from lrlab.theory.transfer import best_cooldown, continued, cooled, transferred
 
 __all__ = [

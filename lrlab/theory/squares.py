@@ -1,7 +1,7 @@
 """Robust least squares: Levenberg and Marquardt's steps on Huber's loss, compiled, from several starts at once."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +29,8 @@ def minimise(
     weights: jax.Array,
     delta: jax.Array,
     z: jax.Array,
-    box: tuple[jax.Array, jax.Array],
-    most: jax.Array | int,
+    box: tuple[Any, Any],
+    most: Any,
 ) -> Solution:
     """The z in a box, [p], near the start that minimises sum_i weights_i huber(residuals(z)_i), in at most `most` steps.
 

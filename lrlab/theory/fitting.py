@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrlab.refusal import Failed, Refused
-from lrlab.theory.law import Drives, Law, Letters, law
+from lrlab.theory.laws import Drives, Law, Letters, law
 from lrlab.theory.squares import Solution, minimise
 
 DELTA = 1e-3  # of ln loss, where Huber's loss turns linear (Tissue et al. and Luo et al.); more where the curves are noisier
@@ -68,14 +68,22 @@ class Fitted(NamedTuple):
         """Why a prediction for these rates should not be trusted, a sentence each."""
         rates, found = np.asarray(rates), []
         if rates.max() > 1.05 * self.peak:
-            found.append(f"its peak {rates.max():.3g} is above {self.peak:.3g}, the highest that was fitted, and no law knows where a run diverges")
+            found.append(
+                f"its peak {rates.max():.3g} is above {self.peak:.3g}, the highest that was fitted, and no law knows where a run diverges"
+            )
         if rates.sum() > 4 * self.area:
-            found.append(f"its area {rates.sum():.3g} is {rates.sum() / self.area:.1f} times the largest that was fitted")
+            found.append(
+                f"its area {rates.sum():.3g} is {rates.sum() / self.area:.1f} times the largest that was fitted"
+            )
         if self.score.r2 < 0.98:
-            found.append(f"the law explains only {self.score.r2:.3f} of the variance of the curves that it was fitted to")
+            found.append(
+                f"the law explains only {self.score.r2:.3f} of the variance of the curves that it was fitted to"
+            )
         edge = [name for name, x in self.parameters.items() if not _inside(x, *law(self.law).ranges[name])]
         if edge:
-            found.append(f"{', '.join(edge)} went to the end of the range allowed, so the curves do not determine the law")
+            found.append(
+                f"{', '.join(edge)} went to the end of the range allowed, so the curves do not determine the law"
+            )
         return found
 
 
@@ -95,13 +103,17 @@ def fit(which: str, curves: Sequence[Observed], seed: int = 0) -> Fitted:
     stages = [of] if of.first is None else [of.first, of]
     y, delta = np.log(np.concatenate([curve.loss for curve in curves])), max(DELTA, _noise(curves))
     with jax.enable_x64(True):
-        problems = [_Problem(stage, [stage.drives(curve.rates, curve.at) for curve in curves], y, delta) for stage in stages]
+        problems = [
+            _Problem(stage, [stage.drives(curve.rates, curve.at) for curve in curves], y, delta) for stage in stages
+        ]
         x, found = {}, []
         for problem in problems:
             found.append(_best(problem, x))
             x = _letters(problem.law, found[-1].z)
         if not all(solution.converged for solution in found):
-            raise Failed(f"the fit of {which} did not converge from any start; give it curves with other schedules, or --law tissue or power")
+            raise Failed(
+                f"the fit of {which} did not converge from any start; give it curves with other schedules, or --law tissue or power"
+            )
         weights, again = _resampled(curves, np.random.default_rng(seed)), {}
         for problem, solution in zip(problems, found):
             again = _letters(problem.law, _refitted(problem, solution.z, again, weights))
@@ -134,16 +146,24 @@ def score(measured: Any, predicted: Any) -> Score:
 def _check(of: Law, curves: Sequence[Observed]) -> None:
     points, letters = sum(len(curve.loss) for curve in curves), len(of.letters)
     if not curves or points < letters + 3:
-        raise Refused(f"{points} points are too few for the {letters} letters of {of.name}; give it more curves, or longer ones")
+        raise Refused(
+            f"{points} points are too few for the {letters} letters of {of.name}; give it more curves, or longer ones"
+        )
     for curve in curves:
         if len(curve.loss) < _FEW:
             raise Refused(f"a curve of {len(curve.loss)} points is too short to fit; it takes {_FEW}")
         if not (np.isfinite(curve.loss).all() and (curve.loss > 0).all()):
             raise Refused("a law is fitted to losses that are positive and finite; cut a curve before it diverges")
-    if of.needs == "falls" and all(np.ptp(curve.rates[np.argmax(curve.rates) :]) < 1e-3 * curve.rates.max() for curve in curves):
-        raise Refused(f"the rates of all curves are constant, which says nothing of what a decay does; add a run with a decay, or write --law power instead of {of.name}")
+    if of.needs == "falls" and all(
+        np.ptp(curve.rates[np.argmax(curve.rates) :]) < 1e-3 * curve.rates.max() for curve in curves
+    ):
+        raise Refused(
+            f"the rates of all curves are constant, which says nothing of what a decay does; add a run with a decay, or write --law power instead of {of.name}"
+        )
     if of.needs == "peaks" and np.ptp(peaks := [curve.rates.max() for curve in curves]) < 1e-3 * max(peaks):
-        raise Refused(f"all curves have the same peak, {peaks[0]:.3g}, and {of.name} is about peaks; add runs with others")
+        raise Refused(
+            f"all curves have the same peak, {peaks[0]:.3g}, and {of.name} is about peaks; add runs with others"
+        )
 
 
 def _thinned(curve: Observed) -> Observed:
@@ -168,7 +188,9 @@ def _resampled(curves: Sequence[Observed], rng: np.random.Generator) -> np.ndarr
 
 def _letters(of: Law, z: jax.Array) -> dict[str, jax.Array]:
     """The letters, [...], from what is fitted, [..., p]: their logarithms, or those of 1 - letter."""
-    return {name: 1 - jnp.exp(z[..., i]) if name in of.of_one else jnp.exp(z[..., i]) for i, name in enumerate(of.letters)}
+    return {
+        name: 1 - jnp.exp(z[..., i]) if name in of.of_one else jnp.exp(z[..., i]) for i, name in enumerate(of.letters)
+    }
 
 
 def _box(of: Law) -> tuple[np.ndarray, np.ndarray]:
@@ -211,7 +233,9 @@ def _start(problem: _Problem, start: Mapping[str, float], earlier: Letters) -> j
     of, loss, x = problem.law, np.exp(problem.y), {**start, **earlier}
     if not earlier:
         x["L0"] = start["L0"] * loss.min()
-        x["A"] = (loss.max() - x["L0"]) * min(float(part[0].min()) for part in problem.drives) ** start.get("alpha", 1.0)
+        x["A"] = (loss.max() - x["L0"]) * min(float(part[0].min()) for part in problem.drives) ** start.get(
+            "alpha", 1.0
+        )
     return jnp.log(jnp.asarray([1 - x[name] if name in of.of_one else x[name] for name in of.letters]))
 
 

@@ -61,8 +61,10 @@ class Law:
         """
         rates = rates if isinstance(rates, jax.Array) else np.asarray(rates)
         at = np.arange(1, len(rates) + 1) if at is None else np.asarray(at)
-        if at.size and not (1 <= at.min() and at.max() <= len(rates)):
-            raise Refused(f"a loss after update {at.max()} (or {at.min()}) is asked of {len(rates)} rates; ask for 1 to {len(rates)}")
+        if at.size and not (at.min() >= 1 and at.max() <= len(rates)):
+            raise Refused(
+                f"a loss after update {at.max()} (or {at.min()}) is asked of {len(rates)} rates; ask for 1 to {len(rates)}"
+            )
         return self.loss(parameters, self.drives(rates, at))
 
 
@@ -166,7 +168,9 @@ def _last_iterate(x: Letters, drives: Drives) -> jax.Array:
 
 _LINE = {"L0": (1e-4, 1e4), "A": (1e-9, 1e9), "alpha": (0.01, 5.0)}
 _ANY = (1e-12, 1e12)
-_POWERS = tuple({"L0": L0, "alpha": alpha} for L0 in (0.6, 0.9) for alpha in (0.3, 0.7))  # L0 as a share of the least loss
+_POWERS = tuple(
+    {"L0": L0, "alpha": alpha} for L0 in (0.6, 0.9) for alpha in (0.3, 0.7)
+)  # L0 as a share of the least loss
 
 _SATURATED = Law(
     "saturated", "Luo et al. 2025, where every fall has its whole effect at once",
