@@ -1,5 +1,6 @@
 """The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `branch` and `report`, each a module with the options it takes."""
 """The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `forecast` and `report`, each a module with the options it takes."""
+"""The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `forecast`, `design` and `report`, each a module with the options it takes."""
 
 import argparse
 import io
@@ -11,6 +12,7 @@ from typing import NoReturn
 from lrlab import __version__, catalogue
 from lrlab.cli import branch, find, lint, option, run, show, sweep
 from lrlab.cli import find, forecast, lint, option, run, show, sweep
+from lrlab.cli import design, find, forecast, lint, option, run, show, sweep
 from lrlab.refusal import Failed, Refused
 
 # What needs JAX or matplotlib is imported where it is used: `lrlab --help` answers at once.
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     find.add(commands)
     run.add(commands)
     forecast.add(commands)
+    design.add(commands)
     sweep.add(commands)
     branch.add(commands)
     return parser

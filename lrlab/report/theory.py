@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lrlab.report.style import COLOURS, frames, save
+from lrlab.report.style import COLOURS, frames, save, styles
 
 
 def plot_forecast(
@@ -35,6 +35,37 @@ def plot_forecast(
         axes[1, column].legend(fontsize=8, frameon=False)
     axes[0, 0].set_ylabel("learning rate")
     axes[1, 0].set_ylabel("loss: measured (points), law (lines)")
+    save(figure, path)
+
+
+def plot_design(document: Mapping[str, Any], rates: Mapping[str, np.ndarray], path: Path) -> None:
+    """Draw a designed table, the few words nearest to it, cosine and WSD: their rates left, what is predicted of them right.
+
+    Args:
+        document: as `lrlab design --json` prints it.
+        rates: of each by name, [T].
+    """
+    figure, axes = frames(1, 2, 11.0, 3.8)
+    names = {"designed": "designed", "simple": document["schedule"], "cosine": "cosine", "wsd": "WSD"}
+    for (name, label), style in zip(names.items(), styles(len(names))):
+        axes[0, 0].plot(rates[name], label=label, linewidth=1.6, **style)
+        axes[0, 1].plot(document["predicted"][name], -list(names).index(name), "o", color=style["color"])
+    axes[0, 1].hlines(0, document["low"], document["high"], color=styles(1)[0]["color"], linewidth=1.6)
+    axes[0, 0].set(xlabel="step (optimizer updates)", ylabel="learning rate", ylim=(0, None))
+    axes[0, 0].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+    axes[0, 1].set_yticks([-i for i in range(len(names))], ["designed", "in words", "cosine", "WSD"])
+    axes[0, 1].set(
+        ylim=(-len(names) + 0.5, 0.5),
+        xlabel="final bound" if document["by"] == "bound" else f"final loss predicted by {document['by']}",
+    )
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=2,
+        frameon=False,
+        fontsize=8,
+        handlelength=3.5,
+    )
     save(figure, path)
 
 

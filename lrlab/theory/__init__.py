@@ -1,5 +1,6 @@
 """What can be said of a schedule before training: bounds of convex optimisation, fitted loss laws, designs, rules of thumb."""
 
+from lrlab.theory.designing import Design, design_by_bound, design_by_law, simplified
 from lrlab.theory.fitting import Fitted, Observed, Score, fit, score
 from lrlab.theory.last_iterate import BestPeak, best_peak, bound, final_bound
 from lrlab.theory.laws import LAWS, Law, law
@@ -9,4 +10,5 @@ __all__ = [
     "BestPeak", "best_peak", "bound", "final_bound",
     "best_cooldown", "continued", "cooled", "transferred",
     "LAWS", "Law", "law", "Fitted", "Observed", "Score", "fit", "score",
+    "Design", "design_by_bound", "design_by_law", "simplified",
 ]  # fmt: skip
