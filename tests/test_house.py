@@ -19,8 +19,6 @@ FLOORS = {
     1: {"schedule"},
     2: {"optim", "task", "theory"},
     3: {"monitor", "train"},
-    4: {"checkpoint", "checksum", "dashboard", "device", "lock", "parallel", "population", "record"},
-    3: {"train"},
     4: {"checkpoint", "checksum", "curves", "dashboard", "device", "lock", "parallel", "population", "record"},
     5: {"loop", "saving"},
     6: {"experiment", "override", "verdict", "catalogue", "runs", "study"},

@@ -1,6 +1,4 @@
-"""The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `branch` and `report`, each a module with the options it takes."""
-"""The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `forecast` and `report`, each a module with the options it takes."""
-"""The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `forecast`, `design` and `report`, each a module with the options it takes."""
+"""The command line: `lrlab list`, `show`, `lint`, `find`, `run`, `sweep`, `branch`, `forecast`, `design` and `report`, each a module of its options."""
 
 import argparse
 import io
@@ -10,9 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from lrlab import __version__, catalogue
-from lrlab.cli import branch, find, lint, option, run, show, sweep
-from lrlab.cli import find, forecast, lint, option, run, show, sweep
-from lrlab.cli import design, find, forecast, lint, option, run, show, sweep
+from lrlab.cli import branch, design, find, forecast, lint, option, run, show, sweep
 from lrlab.refusal import Failed, Refused
 
 # What needs JAX or matplotlib is imported where it is used: `lrlab --help` answers at once.
