@@ -95,7 +95,7 @@ def _taken(batches: Iterable[Any], most: int) -> Any:
     odd = next((i for i, form in enumerate(forms) if form != forms[0]), None)
     if odd is not None:
         raise Refused(f"batch {odd} has other shapes than batch 0, {forms[odd][1]} and {forms[0][1]}; leave it out")
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *taken)
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *taken)
 
 
 def _count(taken: Any) -> int:
