@@ -40,6 +40,7 @@ class _Growing(Horizon):
         raise Refused(f"'{over}' is no number of updates while the batch follows a schedule; write steps, or '20%'")
 
 
+Monitor = Literal["updates", "spikes", "sharpness"]
 Restart = Literal["cycles"] | tuple[int | str, ...]
 
 
@@ -68,6 +69,8 @@ class Experiment:
             by nothing ("none").
         skip_nonfinite: updates in a row whose gradient is not finite that are skipped, with the schedules' clock standing
             still, before the run counts as diverged.
+        monitor: what is measured beside the loss: "updates" (their size over that of the weights, for each group),
+            "spikes" of the loss, and at evaluations "sharpness" against the edge of stability.
     """
 
     task: Task
@@ -87,6 +90,7 @@ class Experiment:
     batch_schedule: Schedule | None = None
     batch_scaling: Scaling = "none"
     skip_nonfinite: int = 0
+    monitor: tuple[Monitor, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate", "evaluate_every", "log_every", "chunk"):
@@ -199,6 +203,7 @@ class Experiment:
             self.restart,
             self.batches,
             self.skip_nonfinite > 0,
+            self.monitor,
         )
 
     def effective(self) -> list[Effective]:

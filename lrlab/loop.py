@@ -177,14 +177,14 @@ def run(
     begun = start(task, members, plan, strategy, block, saver) if begun is None else begun
     step, states, padded, alive = begun[:4]
     chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
-    look = looking(strategy, task, data.held_out, block)
-    notes = _Notes(plan, records, watch, jax.eval_shape(look, states, padded, alive, data.valid)[1], begun)
+    look = looking(strategy, task, data.held_out, plan.batch, block)
+    notes = _Notes(plan, records, watch, jax.eval_shape(look, states, padded, alive, data.valid, data.train)[1], begun)
     _measured([*members[0].watchers, halving], [*notes.names, "train_loss"])
     for length in plan.chunks(step, () if saver is None else saver.saves.planned(plan.steps)):
         states, metrics = chunk(states, padded, alive, data.train, np.int32(length))
         step, going, held_out = step + length, alive, None
         if step % plan.evaluate_every == 0 or step == plan.steps:
-            states, held_out = look(states, padded, alive, data.valid)
+            states, held_out = look(states, padded, alive, data.valid, data.train)
             if halving is not None and step in halving.rungs and step < plan.steps:
                 alive = _pass(halving, alive, held_out[halving.metric])
         ended = notes.take(step - length, length, metrics, held_out, going)

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
+import optax
 from jax import lax
 
-from lrlab.optim import Group, assigned
+from lrlab.optim import Group, assigned, by_name, values_held
+from lrlab.optim.method import part
 from lrlab.optim.scheduled import ByGroup
 from lrlab.refusal import Refused
 from lrlab.task import Params, Task
@@ -125,6 +127,28 @@ def edge(rate: Any, momentum: float = 0.0) -> Any:
     (4.0, 7.0)
     """
     return 2 * (1 + momentum) / rate
+
+
+def curvature(
+    loss: Callable[[Params], jax.Array], params: Params, opt_state: Any, key: jax.Array
+) -> dict[str, jax.Array]:
+    """{"sharpness", "edge"}: of a loss under an optimizer of `lr.scheduled`, and how far it is on the way to the edge.
+
+    For Adam the sharpness is the preconditioned one. At an "edge" of 1 gradient descent at the rate that the last update
+    used would overshoot; the rates of early training pass it for a while, and steady ones hover there.
+
+    Reference: Cohen et al. 2021 and 2022.
+    """
+    held = {name: value for name, value in by_name(values_held(opt_state)).items() if "[" not in name}
+    adam = part(opt_state, optax.ScaleByAdamState)
+    if adam is None or not {"b1", "b2", "eps"} <= held.keys():
+        diagonal, limit = None, edge(held["learning_rate"], held.get("momentum", 0.0))
+    else:
+        bias = 1 - held["b2"] ** jnp.maximum(adam.count, 1)
+        diagonal = jax.tree.map(lambda nu: jnp.sqrt(nu / bias) + held["eps"], adam.nu)
+        limit = edge(held["learning_rate"], held["b1"]) / (1 - held["b1"])
+    top = sharpness(loss, params, key, preconditioner=diagonal).value
+    return {"sharpness": top, "edge": top / limit}
 
 
 def loss_on(

@@ -155,7 +155,9 @@ def _as(kind: Any, value: Any) -> Any:
             raise unknown("choice", str(value), map(str, choices))
         return value
     if typing.get_origin(kind) is tuple:
-        value = read(value, WORDS) if isinstance(value, str) else value
+        names = typing.get_origin(typing.get_args(kind)[0]) is Literal
+        if isinstance(value, str):
+            value = [name.strip() for name in value.split(",") if name.strip()] if names else read(value, WORDS)
         return tuple(
             _typed(item, typing.get_args(kind)[0], "each")
             for item in (value if isinstance(value, list | tuple) else [value])

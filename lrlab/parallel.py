@@ -98,9 +98,9 @@ def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length
 
 
 @cache
-def looking(strategy: Strategy, task: Task, held_out: int, block: int) -> Callable[..., Any]:
-    """`look(states, members, alive, valid) -> (states, metrics)`: held-out metrics, [members], and watchers told of them."""
-    return strategy.spread(over_members(make_look(task, held_out, min(_EVALUATE, held_out)), block), shared=1)
+def looking(strategy: Strategy, task: Task, held_out: int, batch: int, block: int) -> Callable[..., Any]:
+    """`look(states, members, alive, valid, train) -> (states, metrics)`: metrics [members], and watchers told of them."""
+    return strategy.spread(over_members(make_look(task, held_out, min(_EVALUATE, held_out), batch), block), shared=2)
 
 
 def strategy(name: str | None, batch: int, accumulate: int = 1, devices: Sequence[Any] | None = None) -> Strategy:

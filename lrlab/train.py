@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax import lax
 
+from lrlab.monitor import curvature, loss_on, spiked, spikes, update_ratio
 from lrlab.node import Node, structural
 from lrlab.optim import (
     Batches,
@@ -26,6 +27,7 @@ from lrlab.schedule import Schedule
 from lrlab.task import Params, Task
 
 Metrics = dict[str, jax.Array]
+_CURVED = 64  # examples, at most, whose loss's sharpness is measured
 
 
 class TrainState(NamedTuple):
@@ -34,7 +36,7 @@ class TrainState(NamedTuple):
     step: jax.Array  # int32: batches seen; the schedules' clock, which skipped updates do not move, is in opt_state
     params: Params  # float32
     opt_state: Any
-    watched: tuple[Any, ...]  # states of the member's watchers: its feedback, its early stopping
+    watched: tuple[Any, ...]  # states of the member's watchers: its feedback, its early stopping; and of its spikes
 
 
 class Member(Node):
@@ -50,6 +52,9 @@ class Member(Node):
     restarts: Any = ()  # updates before which the optimizer's moments begin anew
     batches: Batches | None = None  # microbatches of each update, where the batch follows a schedule
     skip: bool = structural(default=False)  # whether updates with gradients that are not finite are left out
+    monitor: tuple[str, ...] = structural(
+        default=()
+    )  # what is measured beside the loss: "updates", "spikes", "sharpness"
 
     @property
     def watchers(self) -> tuple[Watcher | None, ...]:
@@ -77,6 +82,7 @@ def begin(task: Task, members: Member) -> TrainState:
 def first_state(member: Member, params: Params) -> TrainState:
     """One member's state before the first update."""
     watched = tuple(None if watcher is None else watcher.init() for watcher in member.watchers)
+    watched += (spikes() if "spikes" in member.monitor else None,)
     opt_state = member.transformation(watched).init(params)
     return TrainState(jnp.zeros((), jnp.int32), params, opt_state, watched)  # type: ignore[arg-type]
 
@@ -117,7 +123,7 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
         loss, gradient = jax.tree.map(lambda x: x / size, (loss, gradient))
         norm = optax.tree.norm(gradient)
         bound = member.clip(updates_done(state.opt_state)) if isinstance(member.clip, Schedule) else member.clip
-        watched = observe(member.watchers, state.watched, {"train_loss": loss})
+        watched = _observed(member, state, {"train_loss": loss})
         updates, opt_state = member.transformation(watched, scale).update(
             _clipped(gradient, norm, bound), state.opt_state, state.params, value=loss
         )
@@ -127,6 +133,11 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
             metrics["clip"] = bound
         if member.batches is not None:
             metrics["batch"] = jnp.float32(size)
+        if "updates" in member.monitor:
+            metrics["update_ratio"] = update_ratio(state.params, params, member.groups)  # type: ignore[arg-type, assignment]
+        if "spikes" in member.monitor:
+            counted, spike = spiked(watched[2], loss)
+            watched, metrics["spike"] = (*watched[:2], counted), spike.astype(jnp.float32)
         new = TrainState(state.step + 1, params, opt_state, watched)  # type: ignore[arg-type]
         if member.skip:
             finite = jnp.isfinite(loss) & jnp.isfinite(norm)
@@ -179,13 +190,20 @@ def over_members(advance: Callable[..., Any], block: int) -> Callable[..., Any]:
     return population
 
 
-def make_look(task: Task, held_out: int, at_once: int) -> Callable[..., Any]:
-    """`look(state, member, valid) -> (state, metrics)`: the held-out metrics, and the watchers told of them."""
+def make_look(task: Task, held_out: int, at_once: int, batch: int) -> Callable[..., Any]:
+    """`look(state, member, valid, train) -> (state, metrics)`: the held-out metrics, and the watchers told of them.
+
+    With the monitor "sharpness" there are two more: the sharpness of the training loss over the first of the `batch` that
+    comes next, preconditioned where the optimizer is Adam, and that over the edge of stability at the rate last used.
+    """
     evaluate = make_evaluate(task, held_out, at_once)
 
-    def look(state: TrainState, member: Member, valid: Any) -> tuple[TrainState, Metrics]:
+    def look(state: TrainState, member: Member, valid: Any, train: Any) -> tuple[TrainState, Metrics]:
         metrics = evaluate(evaluation_params(state.opt_state, state.params), valid)
-        return state._replace(watched=observe(member.watchers, state.watched, metrics)), metrics
+        if "sharpness" in member.monitor:
+            loss = loss_on(task, train, member.seed, state.step, min(batch, _CURVED))
+            metrics |= curvature(loss, state.params, state.opt_state, jax.random.key(member.seed))
+        return state._replace(watched=_observed(member, state, metrics)), metrics
 
     return look
 
@@ -238,6 +256,11 @@ def _counted(
     )
     add = lambda i, sums: jax.tree.map(jnp.add, sums, value_and_grad(params, micro[i], places, before + i))
     return lax.fori_loop(0, count, add, zeros)
+
+
+def _observed(member: Member, state: TrainState, metrics: Metrics) -> tuple[Any, ...]:
+    """What is watched, after the watchers were told of metrics."""
+    return (*observe(member.watchers, state.watched[:2], metrics), state.watched[2])
 
 
 def _clipped(gradient: Params, norm: jax.Array, bound: Any) -> Params:

@@ -1,15 +1,20 @@
 """Monitoring against what is known: quadratics of known spectrum, gradients of gradients, hand-made losses."""
 
+import alone
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 import lrlab as lr
+from lrlab.experiment import Experiment
 from lrlab.monitor import edge, loss_on, sharpness, spiked, spikes, update_ratio
 from lrlab.optim import by_name, group, rest
+from lrlab.optim.method import part
+from lrlab.override import override
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
@@ -170,3 +175,60 @@ def test_spikes_are_told_inside_a_scan():
 def test_a_window_of_one_is_refused():
     with pytest.raises(lr.Refused, match="window=1: a spread takes two losses at least"):
         spikes(1)
+
+
+# --- in a run --------------------------------------------------------------------------------------------------------
+
+RUN = Experiment(
+    Quadratic(dimensions=5, power=2.0),
+    0.5 * lr.decay(to=0.2),
+    lr.optim.sgd(),
+    steps=20,
+    batch=2,
+    evaluate_every=10,
+    log_every=1,
+)
+
+
+def test_a_run_tells_its_sharpness_and_the_way_to_the_edge(tmp_path):
+    _, _, rows = alone.run(override(RUN, {"monitor": "sharpness"}), tmp_path)
+    looks = [row["held_out"] for row in rows if "held_out" in row]
+    rates = [row["learning_rate"] for row in rows if row.get("step") in (9, 19) and "learning_rate" in row]
+    assert [look["sharpness"] for look in looks] == pytest.approx([1.0, 1.0], rel=1e-4)  # the largest of i^-2
+    assert [look["edge"] for look in looks] == pytest.approx([rate / 2 for rate in rates], rel=1e-4)
+
+
+def test_adam_meets_the_edge_of_its_preconditioned_sharpness(tmp_path):
+    base = override(
+        RUN, {"optimizer": "adam(b1=0.9)", "monitor": "sharpness", "steps": 40, "schedule": "1e-2 * stable()"}
+    )
+    _, state, rows = alone.run(base, tmp_path)
+    look = [row["held_out"] for row in rows if "held_out" in row][-1]
+    second = np.asarray(part(state.opt_state, optax.ScaleByAdamState).nu["w"]) / (1 - 0.999**40)
+    top = max(Quadratic(dimensions=5, power=2.0).eigenvalues / (np.sqrt(second) + 1e-8))
+    assert look["sharpness"] == pytest.approx(top, rel=1e-3)
+    assert look["edge"] == pytest.approx(top * 1e-2 * 0.1 / (2 * 1.9), rel=1e-3)
+
+
+def test_a_run_tells_the_size_of_its_updates_by_group_and_its_spikes(tmp_path):
+    base = Experiment(
+        Digits(hidden=(8,)), 1e-2 * lr.stable(), lr.optim.adamw(), steps=6, batch=8, log_every=1, evaluate_every=6,
+        groups=(group("kernel", rate=0.0), rest()), monitor=("updates", "spikes"),
+    )  # fmt: skip
+    _, _, rows = alone.run(base, tmp_path)
+    steps = [row for row in rows if "loss" in row]
+    assert [row["spike"] for row in steps] == [0.0] * 6
+    assert all(row["update_ratio"] > 0 for row in steps)
+    frozen = next(name for name in steps[0] if name.startswith("update_ratio[kernel"))
+    assert {row[frozen] for row in steps} == {0.0}
+
+
+def test_what_is_monitored_changes_nothing(tmp_path):
+    plain, *_ = alone.run(RUN, tmp_path / "plain")
+    watched, *_ = alone.run(override(RUN, {"monitor": "updates, spikes, sharpness"}), tmp_path / "watched")
+    assert watched.final.items() >= plain.final.items()
+
+
+def test_an_unknown_monitor_is_refused():
+    with pytest.raises(lr.Refused, match="there is no choice 'spike'; did you mean 'spikes'"):
+        override(RUN, {"monitor": "spike"})
