@@ -111,7 +111,7 @@ def test_a_million_steps():
 
 
 def test_linear_decay_to_zero_has_the_lowest_bound():
-    """Of shapes at their own best rate (Defazio et al. 2023; Schaipp et al. 2025, figure 6)."""
+    """Of shapes at their own best rate (Defazio et al. 2023; Schaipp et al. 2025)."""
     T = np.arange(400)
     shapes = {
         "linear": lr.decay(400),
@@ -181,7 +181,7 @@ def test_the_published_cooldowns():
 
 
 def test_a_longer_run_at_the_same_rate():
-    """Schaipp et al. 2025, section 5.1: 4000 steps, cooled down over a fifth, extended to 8000 and 16000."""
+    """Schaipp et al. 2025: 4000 steps, cooled down over a fifth, extended to 8000 and 16000."""
     rate = best_peak(cooled(4000, 0.2)).rate
     for T, naive, tuned, factor in ((8000, 0.02563, 0.02237, 0.43), (16000, 0.02133, 0.01582, 0.375)):
         _, longer = best_cooldown(T, rate)

@@ -98,7 +98,7 @@ def test_the_command_by_the_bound(capsys):
         (["--law", "nowhere.json", "--steps", "10"], "cannot read nowhere.json"),
         (
             ["--law", "empty.json", "--steps", "10"],
-            "holds no fitted law; write `lrlab forecast --fit ... --json > empty.json` first",
+            "holds no fitted law; write `lrlab forecast --fit ... --save empty.json` first",
         ),
     ],
     ids=range(5),

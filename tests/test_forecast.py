@@ -29,7 +29,7 @@ TISSUE = {"L0": 2.5, "A": 0.4, "alpha": 0.5, "C": 0.5, "lambda": 0.99}
 
 
 def multi_power(x, rates, n):
-    """Luo et al. 2025, equation 2, after n updates: one term for each change of the rate."""
+    """Luo et al. 2025, after n updates: one term for each change of the rate."""
     S, drop = rates[:n].sum(), 0.0
     for k in range(1, n):
         G = 1 - (1 + x["C"] * max(rates[k], 1e-12) ** -x["gamma"] * rates[k:n].sum()) ** -x["beta"]
@@ -38,7 +38,7 @@ def multi_power(x, rates, n):
 
 
 def annealing(x, rates, n):
-    """Tissue et al. 2024, equation 4: the momentum of the falls, step by step, with the warm-up at its peak."""
+    """Tissue et al. 2024: the momentum of the falls, step by step, with the warm-up at its peak."""
     rates = np.where(np.arange(len(rates)) < rates.argmax(), rates.max(), rates)
     momentum = S2 = 0.0
     for k in range(1, n):
@@ -161,8 +161,23 @@ def test_the_document_and_the_picture(files, tmp_path, capsys):
     bare = write(tmp_path / "bare.csv", RATES["wsd"], AT)
     picture = tmp_path / "law.png"
     words = ["forecast", "--law", "power", "--fit", files["cosine"], files["constant"], "--predict", files["wsd"], bare]
-    assert main([*words, "--schedule", str(SCHEDULES["steps"]), "--plot", str(picture), "--json"]) == 0
+    assert (
+        main(
+            [
+                *words,
+                "--schedule",
+                str(SCHEDULES["steps"]),
+                "--plot",
+                str(picture),
+                "--save",
+                str(tmp_path / "fit.json"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     document = json.loads(capsys.readouterr().out)
+    assert document == json.loads((tmp_path / "fit.json").read_text())
     assert document["law"] == "power"
     assert set(document["parameters"]) == {"L0", "A", "alpha"}
     assert {"r2", "mae"} <= set(document["fit"])

@@ -1,6 +1,7 @@
 """`lrlab design`: the schedule whose predicted final loss is least, beside cosine and WSD."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ def add(commands: Any) -> None:
     design = option.command(commands, "design", _design, "find the schedule with the least predicted final loss")
     by = design.add_mutually_exclusive_group(required=True)
     by.add_argument(
-        "--law", type=Path, metavar="FIT", help="a fitted law: what `lrlab forecast --json` printed, in a file"
+        "--law", type=Path, metavar="FIT", help="a fitted law: a file that `lrlab forecast --save FIT` wrote"
     )
     by.add_argument("--bound", action="store_true", help="the last-iterate bound, which needs no runs")
     design.add_argument("--steps", type=int, required=True, metavar="N", help="length of the run")
@@ -69,7 +70,7 @@ def _fitted(path: Path) -> Any:
     try:
         return Fitted(**{**document["fitted"], "score": Score(**document["fitted"]["score"])})
     except (KeyError, TypeError):
-        raise Refused(f"{path} holds no fitted law; write `lrlab forecast --fit ... --json > {path}` first") from None
+        raise Refused(f"{path} holds no fitted law; write `lrlab forecast --fit ... --save {path}` first") from None
 
 
 def _values(schedule: Any, steps: int) -> Any:
@@ -98,7 +99,10 @@ def _predicted(fitted: Any, rates: Any) -> dict[str, Any]:
     resampled = {name: fitted.resampled(values, at)[:, 0] for name, values in rates.items()}
     low, high = (float(end[0]) for end in fitted.interval(rates["designed"], at))
     gain = {
-        name: _gain(losses[name] - losses["designed"], 1.96 * float((resampled[name] - resampled["designed"]).std()))
+        name: _gain(
+            losses[name] - losses["designed"],
+            1.96 * math.hypot((resampled[name] - resampled["designed"]).std(), 2**0.5 * fitted.spread * losses[name]),
+        )
         for name in ("cosine", "wsd")
     }
     return {

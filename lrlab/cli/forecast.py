@@ -42,6 +42,9 @@ def add(commands: Any) -> None:
     forecast.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw law and curves into FILE (.png, .svg or .pdf)"
     )
+    forecast.add_argument(
+        "--save", type=Path, metavar="FIT", help="write the document of --json into FIT, for `lrlab design --law FIT`"
+    )
     option.json_document(forecast)
 
 
@@ -64,17 +67,20 @@ def _forecast(options: argparse.Namespace) -> int:
 
         plot_forecast(fitted, [_of(fitted, curve) for curve in given], forecasts, options.plot)
         print(f"drawn into {options.plot}", file=sys.stderr)
+    about = {"r2": fitted.score.r2, "mae": fitted.score.mae, "of": [curve.name for curve in given]}
+    document = {
+        "law": fitted.law,
+        "parameters": fitted.parameters,
+        "fit": about,
+        "forecast": forecasts,
+        "fitted": {**fitted._asdict(), "score": fitted.score._asdict()},
+    }
+    if options.save is not None:
+        from lrlab.record import write_json
+
+        write_json(options.save, document)
     if options.json:
-        about = {"r2": fitted.score.r2, "mae": fitted.score.mae, "of": [curve.name for curve in given]}
-        return option.print_json(
-            {
-                "law": fitted.law,
-                "parameters": fitted.parameters,
-                "fit": about,
-                "forecast": forecasts,
-                "fitted": {**fitted._asdict(), "score": fitted.score._asdict()},
-            }
-        )
+        return option.print_json(document)
     _print(fitted, given, forecasts)
     return 0
 

@@ -64,7 +64,7 @@ def _show_experiment(options: argparse.Namespace) -> int:
     _plot(curves, options.plot)
     if options.json:
         return option.print_json([
-            {"arm": arm, **_described(experiment.schedule, curves[arm]), "digest": experiment.digest, "experiment": experiment.values(), "groups": [row._asdict() for row in experiment.effective()]}
+            {"arm": arm, **_described(experiment.schedule, curves[arm]), "digest": experiment.digest, "experiment": experiment.values(), "groups": [row._asdict() for row in experiment.effective()], "rules": [rule._asdict() for rule in _rules(experiment, curves[arm])]}
             for arm, experiment in study.arms.items()
         ])  # fmt: skip
     print(
@@ -78,7 +78,32 @@ def _show_experiment(options: argparse.Namespace) -> int:
         print(f"    {experiment.schedule}\n    {sparkline(curves[arm].rate, encoding)}")
         _print_schedule(experiment.schedule, curves[arm], indent="    ")
         _print_groups(experiment.effective(), experiment.steps)
+        for rule in _rules(experiment, curves[arm]):
+            print(f"    {rule.name}: {rule.message}; {rule.limit} [{rule.reference}]")
     return 0
+
+
+def _rules(experiment: Any, curve: Any) -> Any:
+    """The rules of thumb that apply to an arm, from those of its numbers that are numbers."""
+    from lrlab.theory import rules
+
+    name, given = experiment.optimizer.name, experiment.optimizer.hyperparameters
+    number = lambda key: value if isinstance(value := given.get(key), int | float) else None
+    adam = name in ("adam", "adamw")
+    if not (adam or name in ("sgd", "momentum", "nesterov")) or not curve.peak:
+        return []
+    warm = next((end for part, begin, end in curve.marks if part == "warmup" and begin == 0), 0)
+    return rules(
+        peak=curve.peak,
+        steps=experiment.steps,
+        batch=experiment.batch,
+        adam=adam,
+        warm=warm,
+        b1=number("b1" if adam else "momentum"),
+        b2=number("b2"),
+        weight_decay=number("weight_decay"),
+        width=getattr(experiment.task, "width", None),
+    )
 
 
 def _print_groups(rows: Any, steps: int) -> None:

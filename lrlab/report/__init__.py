@@ -9,11 +9,12 @@ from lrlab.report.study import plot_study, print_study, read_study
 from lrlab.report.style import check_suffix
 from lrlab.report.sweep import plot_sweep, print_sweep, read_sweep
 from lrlab.report.terminal import letter, print_schedules, sparkline
-from lrlab.report.theory import plot_design, plot_forecast
+from lrlab.report.theory import plot_bound, plot_design, plot_forecast
 
 __all__ = [
     "check_suffix",
     "letter",
+    "plot_bound",
     "plot_branches",
     "plot_design",
     "plot_forecast",

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lrlab.report.style import COLOURS, frames, save, styles
+
+if TYPE_CHECKING:
+    from lrlab.theory import Observed
 
 
 def plot_forecast(
@@ -35,6 +38,34 @@ def plot_forecast(
         axes[1, column].legend(fontsize=8, frameon=False)
     axes[0, 0].set_ylabel("learning rate")
     axes[1, 0].set_ylabel("loss: measured (points), law (lines)")
+    save(figure, path)
+
+
+def plot_bound(runs: "Mapping[str, Observed]", path: Path) -> None:
+    """Draw measured losses beside the bounds of the same rates, each run's in the colour of its schedule.
+
+    Distance and gradient norms are unknown, so all rates are scaled by one factor: that with which the bound of the
+    first run is least.
+    """
+    from lrlab.theory import best_peak, bound
+
+    figure, axes = frames(1, 3, 13.0, 3.8)
+    unit = float(best_peak(next(iter(runs.values())).rates).rate)
+    for (name, run), style in zip(runs.items(), styles(len(runs))):
+        omega = np.asarray(bound(unit * run.rates))
+        seen = np.unique(np.linspace(len(omega) // 100, len(omega) - 1, 1000).astype(int))
+        axes[0, 0].plot(seen, run.rates[seen], label=name, **style)
+        axes[0, 1].plot(run.at, run.loss, **style)
+        axes[0, 2].plot(seen, omega[seen], **style)
+    ends = [(run.loss[-1], float(run.loss[len(run.loss) // 8])) for run in runs.values()]
+    axes[0, 1].set_ylim(min(ends)[0] - 0.03, max(top for _, top in ends))
+    axes[0, 2].set_ylim(0, 6 * min(line.get_ydata()[-1] for line in axes[0, 2].lines))
+    for axis, title in zip(axes[0], ("learning rate", "loss measured", "bound on the last iterate")):
+        axis.set(title=title, xlabel="step (optimizer updates)")
+    axes[0, 0].ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs), frameon=False, fontsize=9
+    )
     save(figure, path)
 
 

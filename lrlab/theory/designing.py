@@ -1,7 +1,7 @@
 """A designed schedule is the one whose predicted final loss is least, found by gradient descent through a law or the bound.
 
 After the warm-up it never rises and never falls below zero: it is a table of falls, shares of the peak that add up to at
-most one. Luo et al. 2025 (section 5) design so through their law; Defazio et al. 2023 and Schaipp et al. 2025 through the bound.
+most one. Luo et al. 2025 design so through their law; Defazio et al. 2023 and Schaipp et al. 2025 through the bound.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
 from lrlab.refusal import Failed, Refused
 from lrlab.theory.laws import Drives, Law, Letters, law
@@ -37,12 +38,12 @@ class Score(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A fitted law: its letters, resampled letters for what is uncertain, the spread of single losses, and where it was fitted."""
+    """A fitted law: its letters, resampled letters for what is uncertain, how its curves end, and where it was fitted."""
 
     law: str
     parameters: dict[str, float]
     samples: dict[str, list[float]]
-    spread: float  # standard deviation of ln loss about the law
+    spread: float  # how far, of ln loss, the fitted curves end from the law: a standard deviation, wider for few curves
     score: Score
     peak: float  # highest rate
     area: float  # largest sum of rates
@@ -59,7 +60,7 @@ class Fitted(NamedTuple):
             return np.asarray(jax.vmap(lambda x: law(self.law)(x, rates, at))(letters))
 
     def interval(self, rates: Any, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """A 95 % interval for the loss measured, [n] and [n]: of the letters, and of single losses about the law."""
+        """A 95 % interval for the loss measured, [n] and [n]: of the letters, and of how the fitted curves end."""
         loss, resampled = self.loss(rates, at), self.resampled(rates, at)
         width = 1.96 * np.hypot(resampled.std(0), self.spread * loss)
         return loss - width, loss + width
@@ -123,7 +124,7 @@ def fit(which: str, curves: Sequence[Observed], seed: int = 0) -> Fitted:
         which,
         {name: float(value) for name, value in x.items()},
         {name: np.asarray(value).tolist() for name, value in again.items()},
-        float(1.4826 * np.median(np.abs(r))),
+        _spread(r, [len(curve.at) for curve in curves]),
         score(np.exp(y), predicted),
         max(float(curve.rates.max()) for curve in curves),
         max(float(curve.rates.sum()) for curve in curves),
@@ -169,6 +170,13 @@ def _check(of: Law, curves: Sequence[Observed]) -> None:
 def _thinned(curve: Observed) -> Observed:
     keep = np.unique(np.linspace(0, len(curve.at) - 1, min(_MANY, len(curve.at))).round().astype(int))
     return Observed(np.asarray(curve.rates, float), np.asarray(curve.at)[keep], np.asarray(curve.loss, float)[keep])
+
+
+def _spread(r: np.ndarray, lengths: Sequence[int]) -> float:
+    """What the law misses at the ends of the curves, the last tenth of each, as a sample of as many as there are curves."""
+    ends = [part[-max(len(part) // 10, 1) :] for part in np.split(r, np.cumsum(lengths)[:-1])]
+    few = stats.t.ppf(0.975, len(ends)) / stats.norm.ppf(0.975)
+    return float(few * np.sqrt(np.mean([np.mean(end**2) for end in ends])))
 
 
 def _noise(curves: Sequence[Observed]) -> float:

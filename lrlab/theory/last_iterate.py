@@ -63,7 +63,7 @@ def final_bound(rates: Any, gradient_norms: Any = 1.0, distance: Any = 1.0) -> j
 
 
 def best_peak(shape_values: Any, gradient_norms: Any = 1.0, distance: Any = 1.0) -> BestPeak:
-    """The base rate with which a schedule's shape has the lowest final bound, and that bound (Schaipp et al., section 3).
+    """The base rate with which a schedule's shape has the lowest final bound, and that bound (Schaipp et al. 2025).
 
     Args:
         shape_values: the schedule at a base rate of 1, [T].

@@ -19,8 +19,8 @@ def transferred(rate: Any, tuned: Any, wanted: Any, gradient_norms: Any = 1.0) -
         tuned, wanted: values of the two shapes at a base rate of 1, [T] and [T'].
         gradient_norms: G, a number: it and the distance to the optimum are those of both runs, and drop out.
 
-    The direction holds on real runs; the size is overstated, by 20 to 75 % between cooldowns of 124M models (Schaipp et
-    al. 2025, sections 4.3 and 5). Across horizons of one shape it is T^-1/2.
+    The direction holds on real runs; the size is overstated, by 20 to 75 % between cooldowns of 124M models, in the runs
+    of Schaipp et al. 2025. Across horizons of one shape it is T^-1/2.
 
     >>> import numpy as np
     >>> linear = lambda T: np.linspace(1, 0, T + 1)[:-1]
@@ -48,8 +48,8 @@ def best_cooldown(
 ) -> tuple[jax.Array, jax.Array]:
     """The fraction of a run to cool down over, at a base rate that is given, and the final bound with it.
 
-    It grows with the rate (Schaipp et al. 2025, section 4.2; 124M models: 0.2 at a peak of 1e-4 to 0.9 at 3e-3), and
-    with the horizon: it is the way to use a tuned rate for longer (section 5.1).
+    It grows with the rate (Schaipp et al. 2025; 124M models: 0.2 at a peak of 1e-4 to 0.9 at 3e-3), and
+    with the horizon: it is the way to use a tuned rate for longer.
 
     >>> fraction, _ = best_cooldown(400, 0.03)
     >>> round(float(fraction), 2)
@@ -70,7 +70,7 @@ def best_cooldown(
 def continued(
     done: Any, shape_values: Any, gradient_norms: Any = 1.0, distance: Any = 1.0
 ) -> tuple[jax.Array, jax.Array]:
-    """The base rate for the rest of a run that is extended, and the final bound with it (Schaipp et al. 2025, section 5.1).
+    """The base rate for the rest of a run that is extended, and the final bound with it (Schaipp et al. 2025).
 
     Args:
         done: rates of the updates that were made, [t].
