@@ -19,11 +19,35 @@ from lrlab.saving import Kept, Saver, Source, filled, first_members
 from lrlab.task import Data, Task
 from lrlab.train import Member, TrainState, begin, first_state
 
+PRUNED = "others went on, whose loss was lower"
+
 
 class Watcher(Protocol):
     """Told of progress: updates done, each member's last loss and rate ([members]; nan where it ended), updates per second."""
 
     def __call__(self, step: int, losses: np.ndarray, rates: np.ndarray, per_s: float) -> None: ...
+
+
+class Pruner(Protocol):
+    """Decides at evaluations which members of a population go on."""
+
+    @property
+    def word(self) -> str:
+        """What a user calls it."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """The held-out metric that it looks at."""
+        ...
+
+    def among(self, arms: Sequence[str]) -> "Pruner":
+        """The same for a population whose members are of these arms."""
+        ...
+
+    def __call__(self, step: int, alive: jax.Array, losses: jax.Array) -> jax.Array | np.ndarray:
+        """Who goes on after `step` updates, [members], of those that are alive."""
+        ...
 
 
 class Outcome(NamedTuple):
@@ -97,8 +121,16 @@ class Halving:
     keep: float = 0.5
     metric: str = "loss"
 
-    def passed(self, alive: jax.Array, losses: jax.Array) -> jax.Array:
+    def among(self, arms: Sequence[str]) -> "Halving":
+        """The same, whatever the members are."""
+        return self
+
+    def __call__(self, step: int, alive: jax.Array, losses: jax.Array) -> jax.Array:
         """Who of the population goes on, [members]; decided on the device, with no word to the host."""
+        return _pass(self, alive, losses) if step in self.rungs else alive
+
+    def passed(self, alive: jax.Array, losses: jax.Array) -> jax.Array:
+        """Who passes a rung, [members]."""
         ranked = jnp.argsort(jnp.argsort(jnp.where(alive & jnp.isfinite(losses), losses, jnp.inf)))
         return alive & (ranked < jnp.ceil(self.keep * jnp.sum(alive)))
 
@@ -162,13 +194,13 @@ def run(
     records: Sequence[Record],
     watch: Watcher = lambda step, losses, rates, per_s: None,
     block: int = 1,
-    halving: Halving | None = None,
+    pruner: Pruner | None = None,
     saver: Saver | None = None,
     begun: Start | None = None,
 ) -> Ended:
     """Train a population of one kind for `plan.steps` updates, each member with a record, kept however it ends.
 
-    A loss that is not finite ends a member, and so do its early stopping and `halving`, at an evaluation; the others go
+    A loss that is not finite ends a member, and so do its early stopping and `pruner`, at an evaluation; the others go
     on. `data` holds the task's arrays, on the devices (`strategy.put`); `block` members are vmapped together; `saver`
     saves them as they go, and `begun` is where they go on, its default a `start`. Raises `Refused` if what a watcher
     watches is not measured, and `Interrupted` if the process was asked to stop.
@@ -179,14 +211,14 @@ def run(
     chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
     look = looking(strategy, task, data.held_out, plan.batch, block)
     notes = _Notes(plan, records, watch, jax.eval_shape(look, states, padded, alive, data.valid, data.train)[1], begun)
-    _measured([*members[0].watchers, halving], [*notes.names, "train_loss"])
+    _measured([*members[0].watchers, pruner], [*notes.names, "train_loss"])
     for length in plan.chunks(step, () if saver is None else saver.saves.planned(plan.steps)):
         states, metrics = chunk(states, padded, alive, data.train, np.int32(length))
         step, going, held_out = step + length, alive, None
         if step % plan.evaluate_every == 0 or step == plan.steps:
             states, held_out = look(states, padded, alive, data.valid, data.train)
-            if halving is not None and step in halving.rungs and step < plan.steps:
-                alive = _pass(halving, alive, held_out[halving.metric])
+            if pruner is not None and step < plan.steps:
+                alive = strategy.deal(pruner(step, alive, held_out[pruner.metric]))
         ended = notes.take(step - length, length, metrics, held_out, going)
         # the only wait for the device
         if held_out is not None and members[0].stop is not None and step < plan.steps:
@@ -272,7 +304,7 @@ class _Notes:
             if alive[i]:
                 self.each[i].write(first, own, looked, i in last)
             else:
-                self.each[i].stop(first, "halving kept others, whose loss was lower")
+                self.each[i].stop(first, PRUNED)
         self._clock.append((time.perf_counter(), sum(note.count for note in self.each)))
         self.watch(
             max(note.done for note in self.each),

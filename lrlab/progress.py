@@ -17,8 +17,9 @@ from lrlab.study import Study
 class Progress(Watcher):
     """A bar with step, loss, learning rate, tokens per second and time left; lines where there is no terminal."""
 
-    def __init__(self, study: Study, console: Console) -> None:
-        self.study, self.console = study, console
+    def __init__(self, study: Study, console: Console, total: int | None = None) -> None:
+        """`total` runs where they are not all arms of the study yet."""
+        self.study, self.console, self.total = study, console, study.total if total is None else total
         self.done = 0
         self.remarks: set[tuple[str, str]] = set()
         self.bar = Bar(
@@ -26,7 +27,7 @@ class Progress(Watcher):
             TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
             console=console, transient=True, disable=not console.is_terminal,
         )  # fmt: skip
-        self.all = self.bar.add_task("runs", total=study.total * 1.0, now="")
+        self.all = self.bar.add_task("runs", total=self.total * 1.0, now="")
         self.one = self.bar.add_task("", total=None, now="")
 
     def __enter__(self) -> "Progress":
@@ -66,12 +67,14 @@ class Progress(Watcher):
             told = "  ".join(f"{name} {value:.4f}" for name, value in end["final"].items())
         if end["end"] == "stopped":
             told += f"  stopped after {end['step']} updates: {end['because']}"
-        self._print(f"[{self.done}/{self.study.total}] {arm}, seed {seed}: {told}")
+        self._print(f"[{self.done}/{self.total}] {arm}, seed {seed}: {told}")
 
     def remark(self, text: str) -> None:
         self._print(text)
 
     def _lint(self, arm: str) -> list[Finding]:
+        if arm not in self.study.arms:
+            return []
         try:
             return self.study.arms[arm].lint()
         except Refused:  # no reason not to run

@@ -102,7 +102,7 @@ def _set_aside(path: Path, end: int) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON document whole or not at all."""
-    temporary = path.with_suffix(".tmp")
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")  # of two processes at once, each has its own
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 from lrlab import loop
 from lrlab.device import least_seconds
 from lrlab.experiment import Experiment
-from lrlab.loop import Halving
+from lrlab.loop import Pruner
 from lrlab.parallel import Program, Strategy, compiled
 from lrlab.population import kind, size
 from lrlab.record import Record, provenance, read_json, rows, write_json
@@ -75,7 +75,7 @@ def train(
     strategy_of: Callable[[Experiment], Strategy],
     watch: Watcher,
     block: int | None = None,
-    halving: Halving | None = None,
+    pruner: Pruner | None = None,
     saves: Saves | None = None,
 ) -> int:
     """Train the runs whose folders do not hold them to their end, alike ones together.
@@ -86,7 +86,7 @@ def train(
         strategy_of: how the devices are shared.
         watch: is told of progress.
         block: members vmapped together; None leaves it to the device.
-        halving: which of them go on.
+        pruner: decides which of them go on.
         saves: when to save.
 
     Returns how many compilations it took. Raises `Interrupted` if the process was asked to stop, `Refused` if a folder
@@ -108,7 +108,7 @@ def train(
             for together, fit in _populations(alike, checkpoints, strategy, block):
                 population = _Population(together, strategy, fit, checkpoints)
                 programs.setdefault(population.program, population.program.compilations)
-                population.train(watch, halving, saves or Saves(), asked)
+                population.train(watch, pruner, saves or Saves(), asked)
     return sum(program.compilations - before for program, before in programs.items())
 
 
@@ -158,7 +158,7 @@ class _Population:
         self.data = _placed(self.experiment, strategy)
         self.least_s = least_seconds(self.task.work, self.experiment.mean_batch, strategy.devices)
 
-    def train(self, watch: Watcher, halving: Halving | None, saves: Saves, asked: Any) -> None:
+    def train(self, watch: Watcher, pruner: Pruner | None, saves: Saves, asked: Any) -> None:
         horizon, members = self.experiment.horizon, [run.experiment.member(run.seed) for run in self.runs]
         unit, per_step = (
             "tok" if horizon.sequence else "ex",
@@ -181,7 +181,7 @@ class _Population:
             watch.began([(run.arm, run.seed) for run in self.runs], self.plan.steps, unit, per_step, self.least_s)
             records = [stack.enter_context(Record(run.folder, begun.step)) for run in self.runs]
             ended = loop.run(
-                self.task, members, self.plan, self.data, self.strategy, records, watch.step, self.block, halving, saver, begun
+                self.task, members, self.plan, self.data, self.strategy, records, watch.step, self.block, pruner and pruner.among([run.arm for run in self.runs]), saver, begun
             )  # fmt: skip
         mfu = None if self.least_s is None else ended.per_s * self.least_s
         self._write(begun.step, wall_s=ended.wall_s, tokens_per_s=ended.per_s * per_step, mfu=mfu)

@@ -48,12 +48,13 @@ class Study:
     seeds: int
     halving: Halving | None = None
     origins: Mapping[tuple[str, int], Origin] = field(default_factory=dict)  # of the runs that do not begin at 0
+    beside: str = ""  # what else makes it what it is, such as what chooses further arms
 
     @property
     def digest(self) -> str:
-        """The identity of the study: that of its arms."""
+        """The identity of the study: that of its arms, and what is beside them."""
         text = "\n".join(f"{arm} {experiment.digest}" for arm, experiment in sorted(self.arms.items()))
-        text += f"\n{self.halving}" if self.halving else ""
+        text += "".join(f"\n{more}" for more in (self.halving, self.beside) if more)
         text += "".join(f"\n{run} {origin.step} {origin.how['how']}" for run, origin in sorted(self.origins.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -141,12 +142,22 @@ def train(
     _check_folder(study, out)
     with locked(out):
         _claim_folder(study, out)
-        wanted = [
-            Run(experiment, arm, seed, folder(out, arm, seed), study.origins.get((arm, seed)))
-            for arm, experiment in study.arms.items()
-            for seed in range(study.seeds)
-        ]
-        return runs.train(wanted, out / "checkpoints", strategy_of, watch, block, study.halving, saves)
+        return runs.train(wanted(study, out), out / "checkpoints", strategy_of, watch, block, study.halving, saves)
+
+
+def wanted(study: Study, out: Path) -> list[Run]:
+    """The runs of a study: every arm with every seed."""
+    return [
+        Run(experiment, arm, seed, folder(out, arm, seed), study.origins.get((arm, seed)))
+        for arm, experiment in study.arms.items()
+        for seed in range(study.seeds)
+    ]
+
+
+def claim(study: Study, out: Path) -> None:
+    """Make a folder this study's own, for several processes to train in. Raises `Refused` if it holds something else."""
+    _check_folder(study, out)
+    _claim_folder(study, out)
 
 
 def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:

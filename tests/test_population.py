@@ -99,7 +99,7 @@ def test_halving_stops_the_worst_on_the_device_and_says_so():
     runs = [Member(lr.table([rate] * 40), sgd(), 0) for rate in rates]
     ended, records = run(runs, task=task, plan=plan, halving=Halving(rungs=(10, 20)))
     assert [outcome.stopped for outcome in ended.outcomes] == [None, 20, 10, 10]
-    assert records[2][-1]["because"] == "halving kept others, whose loss was lower"
+    assert records[2][-1]["because"] == "others went on, whose loss was lower"
     assert ended.states.step.tolist() == [40, 20, 10, 10]
     alone_, _ = run(runs[:1], task=task, plan=plan)
     assert ended.outcomes[0] == alone_.outcomes[0]

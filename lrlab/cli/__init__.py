@@ -19,7 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a stream of ASCII shows ? where · was meant, and no traceback
     try:
-        options = _parser().parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else [*arguments]
+        options = _parser().parse_args(words)
+        options.words = words
         return options.command(options)
     except Refused as refused:
         print(f"lrlab: {refused}", file=sys.stderr)

@@ -66,6 +66,8 @@ def log_parabola(values: Sequence[float], losses: Sequence[float] | np.ndarray) 
         return float(values[best])
     x = np.log(values[around])
     (left, right), (below, above) = np.diff(x), np.diff(losses[around])
+    if left == 0 or right == 0:  # a search tried the value twice
+        return float(values[best])
     curvature = above / right - below / left
     if curvature <= 0:
         return float(values[best])

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import numpy as np
@@ -20,21 +20,56 @@ from lrlab.refusal import Refused, unknown
 from lrlab.saving import Saves
 from lrlab.schedule import Schedule, parse
 from lrlab.schedule.combine import Scale
-from lrlab.sweep.basin import Basin, basin, sensitivity
+from lrlab.sweep.outcome import Trial, outcome
 from lrlab.sweep.space import Axis, Range, draws, grid, told
-from lrlab.verdict import CONFIDENCE
 
-Search = Literal["grid", "random"]
-PEAK = "schedule.peak"
+Search = Literal["grid", "random", "tpe"]
+SEARCHES: tuple[Search, ...] = get_args(Search)
+PRUNERS = ("median", "hyperband")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where trials come from: an arm, a shape and a value on each axis make one."""
+
+    bases: Mapping[str, Experiment]
+    shapes: tuple[str | Schedule, ...]
+    axes: tuple[Axis, ...]
+
+    @property
+    def choices(self) -> dict[str, tuple[Any, ...] | Range]:
+        """What a trial chooses from, by name, as JSON has it."""
+        arms = {"arm": tuple(self.bases)} if len(self.bases) > 1 else {}
+        shapes = {"shape": tuple(map(str, self.shapes))} if self.shapes else {}
+        values = {path: takes if isinstance(takes, Range) else tuple(map(_plain, takes)) for path, takes in self.axes}
+        return arms | shapes | values
+
+    @property
+    def drawn(self) -> set[str]:
+        """The paths whose values come from a range."""
+        return {path for path, takes in self.axes if isinstance(takes, Range)}
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """Every arm with every shape."""
+        choices = self.choices
+        return list(grid([Axis(name, choices[name]) for name in ("arm", "shape") if name in choices]))
+
+    def experiment(self, trial: Mapping[str, Any]) -> Experiment:
+        """The experiment of a trial, resolved; what it does not name is as in the base."""
+        base = self.bases[trial.get("arm", next(iter(self.bases)))]
+        shaped = _shaped(base, trial["shape"]) if "shape" in trial else base
+        return override(shaped, {axis.path: trial[axis.path] for axis in self.axes if axis.path in trial}).resolve()
 
 
 @dataclass(frozen=True)
 class Sweep:
     """Trials of one experiment, each an arm of a study."""
 
-    study: study.Study
-    axes: tuple[Axis, ...]
-    trials: dict[str, dict[str, Any]]  # arm -> path -> value
+    study: study.Study  # with an arm for each trial; for an adaptive search, for each setting that it begins from
+    space: Space
+    trials: dict[str, dict[str, Any]]  # arm -> name -> value; none where a search asks for them as it goes
+    total: int
 
 
 def plan(
@@ -48,6 +83,7 @@ def plan(
     metric: str = "loss",
     name: str = "sweep",
     preset: str = "",
+    prune: str = "",
 ) -> Sweep:
     """The trials of a sweep.
 
@@ -56,9 +92,10 @@ def plan(
         vary: path to the values, or the `Range`, that it takes; a word of the schedule stands for how long it lasts.
         shapes: schedules without their peak, another axis.
         seeds: runs of each trial.
-        search: "grid" takes every combination, "random" draws `trials` of them.
+        search: "grid" takes every combination, "random" draws `trials` of them, "tpe" asks for as many as it learns.
         halve: rungs, spread evenly over the run, at which the half with the higher `metric` is stopped.
         name, preset: of the experiment, for the record.
+        prune: the pruner of a shared search, "median" or "hyperband"; with it, it is another sweep.
 
     Raises `Refused` if nothing varies, or where a path varies what the program is made of rather than a number in it.
 
@@ -68,29 +105,30 @@ def plan(
     >>> list(plan(base, {"schedule.peak": (0.1, 0.2)}, shapes=["stable()", "decay()"]).study.arms)
     ['000 shape=stable() schedule.peak=0.1', '001 shape=stable() schedule.peak=0.2', '002 shape=decay() schedule.peak=0.1', '003 shape=decay() schedule.peak=0.2']
     """
-    bases = {"": bases} if isinstance(bases, Experiment) else bases
-    axes = [Axis(path, takes if isinstance(takes, Range) else tuple(takes)) for path, takes in (vary or {}).items()]
+    if search not in SEARCHES:
+        raise unknown("search", search, SEARCHES)
+    axes = tuple(
+        Axis(path, takes if isinstance(takes, Range) else tuple(takes)) for path, takes in (vary or {}).items()
+    )
+    space = Space({"": bases} if isinstance(bases, Experiment) else bases, tuple(shapes), axes)
     if not axes and len(shapes) < 2:
         raise Refused(
             "a sweep varies something; write --vary schedule.peak=geomspace(1e-4, 1e-1, 16), or --shapes with two or more"
         )
-    combinations = list(grid(axes) if search == "grid" else draws(axes, trials))
-    planned: dict[str, tuple[dict[str, Any], Experiment]] = {}
-    for arm, base in bases.items():
-        for shape in shapes or [None]:
-            shaped = base if shape is None else _shaped(base, shape)
-            about = ({"arm": arm} if len(bases) > 1 else {}) | ({} if shape is None else {"shape": str(shape)})
-            for axis in axes:
-                _check_leaf(shaped, axis.path, [combination[axis.path] for combination in combinations])
-            for combination in combinations:
-                differs = about | {path: _plain(value) for path, value in combination.items()}
-                planned[f"{len(planned):03d} {told(differs)}"] = (differs, override(shaped, combination).resolve())
-    arms = {label: experiment for label, (_, experiment) in planned.items()}
-    return Sweep(
-        study.Study(name, preset, None, arms, seeds, _halving(arms, halve, metric)),
-        tuple(axes),
-        {label: differs for label, (differs, _) in planned.items()},
-    )
+    settings, varied = space.settings, [axis._replace(takes=space.choices[axis.path]) for axis in axes]
+    if search == "tpe":
+        combinations = [{}]
+    else:
+        combinations = list(grid(varied) if search == "grid" else draws(varied, trials))
+    for setting in settings:
+        for axis in varied:
+            _check_leaf(space, setting, axis)
+    listed = [setting | combination for setting in settings for combination in combinations]
+    named = {f"{i:03d} {told(trial)}".strip(): trial for i, trial in enumerate(listed)}
+    arms = {label: space.experiment(trial) for label, trial in named.items()}
+    beside = f"{search} {varied} {metric}" * (search == "tpe") + f" {prune} {metric}" * bool(prune)
+    planned = study.Study(name, preset, None, arms, seeds, _halving(arms, halve, metric), beside=beside)
+    return Sweep(planned, space, *(({}, trials) if search == "tpe" else (named, len(named))))
 
 
 def run(
@@ -109,22 +147,40 @@ def run(
     Raises `Refused` if the folder holds something else.
     """
     begun = time.perf_counter()
-    compilations = study.train(sweep.study, out, strategy_of or _shared, watch or study.Watcher(), block, saves)
+    compilations = study.train(sweep.study, out, strategy_of or shared, watch or study.Watcher(), block, saves)
+    ran = study.read_runs(sweep.study, out)
+    trials = {
+        label: Trial(sweep.trials[label], runs, initial(out, label, sweep.study.seeds)) for label, runs in ran.items()
+    }
+    return conclude(sweep, out, trials, metric, time.perf_counter() - begun, compilations)
+
+
+def conclude(
+    sweep: Sweep, out: Path, trials: Mapping[str, Trial], metric: str, wall_s: float, compilations: int
+) -> dict[str, Any]:
+    """What came out of its trials, as JSON, which `sweep.json` keeps."""
     about = {
         "experiment": sweep.study.name,
         "digest": sweep.study.digest,
         "preset": sweep.study.preset,
         "out": str(out),
         "metric": metric,
-        "wall_s": time.perf_counter() - begun,
+        "wall_s": wall_s,
         "compilations": compilations,
     }
-    result = about | _found(sweep, out, metric)
+    result = about | outcome(trials, sweep.space.drawn, metric)
     write_json(out / "sweep.json", result)
     return result
 
 
-def _shared(experiment: Experiment) -> Strategy:
+def initial(out: Path, arm: str, seeds: int) -> float:
+    """The training loss before the first update, mean over seeds."""
+    first = [next(rows(study.folder(out, arm, seed))) for seed in range(seeds)]
+    return float(np.mean([np.nan if row["loss"] is None else row["loss"] for row in first]))
+
+
+def shared(experiment: Experiment) -> Strategy:
+    """On one device it trains all, and each of several has its share."""
     return strategy("members" if len(jax.devices()) > 1 else None, experiment.batch, experiment.accumulate)
 
 
@@ -143,99 +199,6 @@ def _halving(experiments: Mapping[str, Experiment], rungs: int, metric: str) -> 
     return Halving(tuple(sorted({min(looks, key=lambda step: abs(step - at)) for at in even})), metric=metric)
 
 
-def _found(sweep: Sweep, out: Path, metric: str) -> dict[str, Any]:
-    ran = study.read_runs(sweep.study, out)
-    some = next(iter(ran.values()))
-    if metric not in some.final:
-        raise unknown("metric", metric, some.final)
-    members = [
-        {
-            "schedule": arm.schedule,
-            "vary": sweep.trials[label],
-            "seed": seed,
-            "final": {name: values[i] for name, values in arm.final.items()},
-            "diverged": arm.diverged[i],
-            "stopped": arm.stopped[i],
-        }
-        for label, arm in ran.items()
-        for i, seed in enumerate(arm.seeds)
-    ]
-    losses = {label: np.array(arm.final[metric]) for label, arm in ran.items()}
-    lines = _lines(sweep, losses, {label: _initial(out, label, sweep.study.seeds) for label in ran})
-    return {"members": members, "best": _best(sweep, losses, lines), "basins": lines}
-
-
-def _best(sweep: Sweep, losses: Mapping[str, np.ndarray], lines: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The trial of lowest mean, with its bootstrap interval over seeds and the axes at whose edge it lies."""
-    means = {label: values.mean() for label, values in losses.items() if np.isfinite(values).all()}
-    if not means:
-        return None
-    label = min(means, key=means.__getitem__)
-    vary, values = sweep.trials[label], losses[label]
-    interval = basin([1.0], values[None])
-    edges = [
-        path
-        for path, value in vary.items()
-        if isinstance(value, int | float) and len(taken := _taken(sweep, path)) > 1 and value in (taken[0], taken[-1])
-    ]
-    line = next((one for one in lines if one["others"].items() <= vary.items()), None)
-    return {
-        "vary": vary,
-        "metric": float(means[label]),
-        "low": float(interval.low[0]),
-        "high": float(interval.high[0]),
-        "at_edge": bool(edges),
-        "edges": edges,
-        "optimum": None if line is None else {"path": line["path"], **line["optimum"]},
-    }
-
-
-def _lines(sweep: Sweep, losses: Mapping[str, np.ndarray], initial: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Basins along the axis of the peak, or else the first of numbers: one for each combination of all the others."""
-    path = next((path for path in (PEAK, *next(iter(sweep.trials.values()))) if len(_taken(sweep, path)) > 1), None)
-    if path is None:
-        return []
-    drawn = {axis.path for axis in sweep.axes if isinstance(axis.takes, Range)}  # never the same twice
-    grouped: dict[tuple[Any, ...], list[str]] = {}
-    for label, vary in sweep.trials.items():
-        others = tuple(item for item in vary.items() if item[0] not in {path, *drawn})
-        grouped.setdefault(others, []).append(label)
-    lines = []
-    for others, labels in grouped.items():
-        labels = sorted(labels, key=lambda label: sweep.trials[label][path])
-        values = [float(sweep.trials[label][path]) for label in labels]
-        table = np.stack([losses[label] for label in labels])
-        found: Basin = basin(values, table)
-        lines.append({
-            "path": path,
-            "others": dict(others),
-            "values": values,
-            "mean": found.mean.tolist(),
-            "low": found.low.tolist(),
-            "high": found.high.tolist(),
-            "best": found.best,
-            "optimum": found.optimum._asdict(),
-            "sensitivity": sensitivity(values, table.mean(1), float(np.nanmean([initial[label] for label in labels])))
-            if len(values) > 1 and min(values) > 0
-            else None,
-            "confidence": CONFIDENCE,
-        })  # fmt: skip
-    return lines
-
-
-def _taken(sweep: Sweep, path: str) -> list[float]:
-    """The numbers that a path took, ascending."""
-    taken = {vary.get(path) for vary in sweep.trials.values()}
-    numbers = [value for value in taken if isinstance(value, int | float) and not isinstance(value, bool)]
-    return sorted(numbers) if len(numbers) == len(taken) else []
-
-
-def _initial(out: Path, label: str, seeds: int) -> float:
-    """The training loss before the first update, mean over seeds."""
-    first = [next(rows(study.folder(out, label, seed))) for seed in range(seeds)]
-    return float(np.mean([np.nan if row["loss"] is None else row["loss"] for row in first]))
-
-
 def _shaped(base: Experiment, shape: str | Schedule) -> Experiment:
     """The experiment with a schedule of another shape, and its own peak unless the shape brings one."""
     schedule = parse(shape) if isinstance(shape, str) else shape
@@ -244,19 +207,16 @@ def _shaped(base: Experiment, shape: str | Schedule) -> Experiment:
     return override(base, {"schedule": schedule})
 
 
-def _check_leaf(base: Experiment, path: str, values: Sequence[Any]) -> None:
+def _check_leaf(space: Space, setting: Mapping[str, Any], axis: Axis) -> None:
     """Refuse a path that changes the program."""
-    experiments = [override(base, {path: value}).resolve() for value in dict.fromkeys(map(_hashable, values))]
+    values = (axis.takes.low, axis.takes.high) if isinstance(axis.takes, Range) else axis.takes
+    experiments = [space.experiment({**setting, axis.path: value}) for value in dict.fromkeys(values)]
     same = {(one.task, one.plan, kind(one.member(0))) for one in experiments}
     if len(same) > 1:
         raise Refused(
-            f"--vary {path}: it changes the program and not a number in it, so its runs cannot share one; give each value "
-            f"an arm of the experiment, or a sweep of its own with --set {path}=..."
+            f"--vary {axis.path}: it changes the program and not a number in it, so its runs cannot share one; give each "
+            f"value an arm of the experiment, or a sweep of its own with --set {axis.path}=..."
         )
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
