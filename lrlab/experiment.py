@@ -134,6 +134,11 @@ class Experiment:
         taken = self.batches
         return self.batch if taken is None else float(taken.counts.mean()) * self.batch / self.accumulate
 
+    @property
+    def flops_per_step(self) -> float | None:
+        """What the matmuls of an update cost, on the mean over the run; None for a task without any."""
+        return None if self.task.work is None else self.task.work.flops * self.mean_batch
+
     def resolve(self) -> Self:
         """The same experiment with every duration in steps. Raises `Refused` where a schedule does not fit the run."""
         horizon = self.horizon
@@ -221,11 +226,16 @@ class Experiment:
 
         So an option that is new leaves the runs that do not use it what they were.
         """
-        resolved = self.resolve()
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        told = {name: value for name, value in resolved.values().items() if getattr(resolved, name) != defaults[name]}
+        told = {**_chosen(self.resolve()), "task": {"kind": type(self.task).__name__, **_chosen(self.task)}}
         text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _chosen(node: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not at their defaults, as JSON."""
+    values = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
+    defaults = {field.name: field.default for field in dataclasses.fields(node)}
+    return {name: _plain(value) for name, value in values.items() if value != defaults[name]}
 
 
 def _plain(value: Any) -> Any:

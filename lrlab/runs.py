@@ -194,13 +194,12 @@ class _Population:
 
     def _write(self, resumed: int, **speed: float | None) -> None:
         """What each run is and where it comes from; the speed is known at its end."""
-        work = self.task.work
         origin = provenance(
             data=self.data.digest,
             strategy=f"{self.strategy.name} on {len(self.strategy.devices)}",
             together=len(self.runs),
             block=self.block,
-            flops_per_step=None if work is None else work.flops * self.experiment.mean_batch,
+            flops_per_step=self.experiment.flops_per_step,
         )
         for run in self.runs:
             about = {"arm": run.arm, "seed": run.seed, "digest": run.experiment.digest, **run.experiment.values()}

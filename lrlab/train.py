@@ -145,7 +145,7 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
             metrics["skipped"] = (~finite).astype(jnp.float32)
         return new, metrics
 
-    return step
+    return jax.jit(step)  # so that a program that mentions it several times traces it once; the compiler inlines it
 
 
 def make_chunk(step: Callable[..., Any], length: int) -> Callable[..., Any]:

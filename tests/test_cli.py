@@ -78,6 +78,12 @@ def test_show_prints_an_experiment_without_running_it(module, tmp_path, capsys):
     assert arm["schedule"] == "0.5 * decay(20)"
     assert len(arm["values"]) == 20
     assert [(row["name"], row["numbers"], row["peak"]) for row in arm["groups"]] == [("all", 4, 0.5)]
+    assert arm["flops_per_step"] is None  # a quadratic has no matmul
+
+
+def test_show_counts_the_flops_of_an_experiment(capsys):
+    assert main(["show", "gpt2", "--preset", "paper", "--arm", "cosine", "--set", "task.layers=1"]) == 0
+    assert "model FLOPs: 1.49e+14 a step, 2.81e+18 a run" in capsys.readouterr().out
 
 
 def test_run_ends_in_a_verdict_a_figure_and_one_json_document(module, tmp_path, capsys):

@@ -150,7 +150,7 @@ SMALL = {"task.heads": 2, "task.width": 16, "task.layers": 1, "task.sequence": 3
 def test_gpt2_is_prepared_before_there_are_data_and_then_refused(tmp_path, preset):
     study = prepare(catalogue.load("gpt2"), "gpt2", preset, changes={"task.text": f"{tmp_path}/*.bin"})
     assert [arm.schedule.peak for arm in study.arms.values()] == [6e-4, 1.8e-3, 1.5e-3]
-    assert study.arms["wsd"].task.work.flops * 512 == pytest.approx(854.7e6 * 524288, rel=1e-4)
+    assert study.arms["wsd"].flops_per_step == pytest.approx(854.7e6 * 524288, rel=1e-4)
     with pytest.raises(Refused, match="there is no token file"):
         run(study, tmp_path / "out", None, Watcher())
     assert not (tmp_path / "out").exists()

@@ -64,7 +64,7 @@ def _show_experiment(options: argparse.Namespace) -> int:
     _plot(curves, options.plot)
     if options.json:
         return option.print_json([
-            {"arm": arm, **_described(experiment.schedule, curves[arm]), "digest": experiment.digest, "experiment": experiment.values(), "groups": [row._asdict() for row in experiment.effective()], "rules": [rule._asdict() for rule in _rules(experiment, curves[arm])]}
+            {"arm": arm, **_described(experiment.schedule, curves[arm]), "digest": experiment.digest, "experiment": experiment.values(), "flops_per_step": experiment.flops_per_step, "groups": [row._asdict() for row in experiment.effective()], "rules": [rule._asdict() for rule in _rules(experiment, curves[arm])]}
             for arm, experiment in study.arms.items()
         ])  # fmt: skip
     print(
@@ -78,6 +78,8 @@ def _show_experiment(options: argparse.Namespace) -> int:
         print(f"    {experiment.schedule}\n    {sparkline(curves[arm].rate, encoding)}")
         _print_schedule(experiment.schedule, curves[arm], indent="    ")
         _print_groups(experiment.effective(), experiment.steps)
+        if (flops := experiment.flops_per_step) is not None:
+            print(f"    model FLOPs: {flops:.3g} a step, {flops * experiment.steps:.3g} a run")
         for rule in _rules(experiment, curves[arm]):
             print(f"    {rule.name}: {rule.message}; {rule.limit} [{rule.reference}]")
     return 0

@@ -6,7 +6,6 @@ Their operands are random and nothing is trained. Backward passes count too; `fu
 import jax
 import jax.numpy as jnp
 import numpy as np
-import setting as peers
 from jax import lax
 from setting import Setting
 
@@ -40,7 +39,7 @@ def make(setting: Setting):
     layer = [(d, 3 * d), (d, d), (d, 4 * d), (4 * d, d)]
     products = [
         (dense, (array(setting.tokens, i), array(i, o, dtype="float32")))
-        for i, o in [*layer * setting.layers, (d, peers.VOCABULARY)]
+        for i, o in [*layer * setting.layers, (d, setting.vocabulary)]
     ]
     products += [
         (attention, tuple(array(groups, rows, d // setting.heads) for rows in (end - begin, end, end)))

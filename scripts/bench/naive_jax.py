@@ -9,7 +9,7 @@ from setting import Setting
 
 def make(setting: Setting):
     H, d, T = setting.heads, setting.width, setting.sequence
-    text, dtype = peers.text(), jnp.dtype(setting.dtype)
+    text, dtype = peers.text(setting), jnp.dtype(setting.dtype)
 
     def norm(x, gain):
         x = x.astype(jnp.float32)

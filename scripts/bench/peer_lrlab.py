@@ -1,4 +1,9 @@
-"""lrlab's own loop: the language task, a schedule in one line, chunks of sixteen steps."""
+"""lrlab's own loop: the language task, a schedule in one line, chunks of sixteen steps.
+
+`setting.options` are further fields of the task.
+"""
+
+import tempfile
 
 import jax
 import numpy as np
@@ -9,14 +14,24 @@ import lrlab as lr
 from lrlab.optim import adamw
 from lrlab.parallel import compiled, strategy
 from lrlab.population import stack
+from lrlab.task import tokens
 from lrlab.task.language import Language
 from lrlab.train import Member, begin
 
 CHUNK = 16
+FOLDER = tempfile.TemporaryDirectory()
+
+
+def shard(setting: Setting) -> str:
+    """A token file of the corpus, for as long as the process lives."""
+    path = f"{FOLDER.name}/tokens.bin"
+    tokens.write(path, peers.text(setting))
+    return path
 
 
 def make(setting: Setting):
     task = Language(
+        text=shard(setting) if setting.vocabulary > 256 else None,
         sequence=setting.sequence,
         width=setting.width,
         layers=setting.layers,
@@ -24,6 +39,10 @@ def make(setting: Setting):
         norm="layer",
         compute=setting.dtype,
         initializer="gpt2",
+        tied=setting.tied,
+        vocabulary=setting.vocabulary,
+        attention="cudnn" if setting.device == "cuda" else "auto",
+        **(setting.options or {}),
     )
     schedule = peers.PEAK * lr.warmup(peers.WARMUP) >> lr.decay(curve=lr.cosine)
     optimizer = adamw(b1=peers.B1, b2=peers.B2, eps=peers.EPS, weight_decay=peers.WEIGHT_DECAY)

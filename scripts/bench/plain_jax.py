@@ -178,7 +178,7 @@ def adamw(params, m, v, grads, t):
 
 
 def make(setting: Setting):
-    text, T = jnp.asarray(peers.text()), setting.sequence
+    text, T = jnp.asarray(peers.text(setting)), setting.sequence
     value_and_grad = jax.value_and_grad(functools.partial(loss, setting=setting))
 
     def batch(t):

@@ -8,7 +8,7 @@ import numpy as np
 
 WARMUP, STEPS, PEAK = 100, 10_000, 1e-3
 B1, B2, EPS, WEIGHT_DECAY, CLIP = 0.9, 0.95, 1e-8, 0.1, 1.0
-VOCABULARY = 256
+CORPUS = 2**22  # tokens, where the vocabulary is not that of bytes
 
 
 class Setting(NamedTuple):
@@ -20,6 +20,10 @@ class Setting(NamedTuple):
     dtype: str = "float32"
     threads: int = 2  # of torch; one where that is faster
     accumulate: int = 1  # microbatches, of lrlab
+    vocabulary: int = 256
+    tied: bool = False  # whether the head is the embedding
+    device: str = "cpu"  # of torch; JAX takes the best that it finds
+    options: dict | None = None  # of a contender: see its file
 
     @property
     def tokens(self) -> int:
@@ -29,7 +33,7 @@ class Setting(NamedTuple):
     @property
     def flops(self) -> int:
         """Multiplications and additions of one step's matmuls, forward and backward (6N + 12LdT a token)."""
-        weights = 12 * self.layers * self.width**2 + VOCABULARY * self.width
+        weights = 12 * self.layers * self.width**2 + self.vocabulary * self.width
         return self.tokens * (6 * weights + 12 * self.layers * self.width * self.sequence)
 
 
@@ -37,11 +41,15 @@ SETTINGS = {
     "small": Setting(layers=4, width=128, heads=4, sequence=128, batch=16),
     "nano": Setting(layers=2, width=32, heads=2, sequence=32, batch=8, threads=1),
     "pico": Setting(layers=1, width=32, heads=2, sequence=32, batch=8, threads=1),
+    "gpt2": Setting(12, 768, 12, 1024, 32, "bfloat16", vocabulary=50304, tied=True, device="cuda"),
+    "gpt2 rehearsed": Setting(2, 64, 2, 128, 4, "bfloat16", vocabulary=50304, tied=True),  # the same, for two CPU cores
 }
 
 
-def text() -> np.ndarray:
-    """Python's own documentation, [n] uint8."""
+def text(setting: Setting) -> np.ndarray:
+    """Python's own documentation, [n] uint8; or random tokens, [CORPUS] uint16."""
+    if setting.vocabulary > 256:
+        return np.random.default_rng(1).integers(0, setting.vocabulary, CORPUS, np.uint16)
     return np.frombuffer("".join(topics[name] for name in sorted(topics)).encode(), np.uint8)
 
 
@@ -77,9 +85,9 @@ def initial(setting: Setting) -> dict:
         }
 
     return {
-        "tokens": normal(VOCABULARY, d),
+        "tokens": normal(setting.vocabulary, d),
         "positions": normal(setting.sequence, d),
         "layers": [layer() for _ in range(setting.layers)],
         "norm": np.ones(d, np.float32),
-        "head": normal(d, VOCABULARY),
+        **({} if setting.tied else {"head": normal(d, setting.vocabulary)}),
     }

@@ -1,6 +1,6 @@
 """Training-step throughput: one model, one start, the same batches; each contender a process, their blocks interleaved.
 
-python step.py [--setting small|nano|pico] [--only NAME ...] [--add FILE ...] [--quick] [--json]
+python step.py [--setting small|nano|pico|gpt2|"gpt2 rehearsed"] [--only NAME ...] [--add FILE ...] [--quick] [--json]
 """
 
 import argparse
@@ -33,6 +33,13 @@ INFORMATION = {
     "torch.compile bf16": ("peer_torch_compiled.py", {"dtype": "bfloat16"}),
     "plain JAX bf16": ("plain_jax.py", {"dtype": "bfloat16"}),
 }
+GPT2 = {
+    "torch.compile, cuDNN": ("peer_torch_compiled.py", {"options": {"kernel": "cudnn"}}),
+    "torch.compile, flash": ("peer_torch_compiled.py", {"options": {"kernel": "flash"}}),
+    "lrlab": ("peer_lrlab.py", {"options": {"head": "whole"}}),
+    "lrlab, head in blocks": ("peer_lrlab.py", {"options": {"head": "blocks"}}),
+    "lrlab, layers scanned": ("peer_lrlab.py", {"options": {"head": "whole", "scan": True}}),
+}
 BASE = "torch eager"
 BLOCK = 16  # steps in a row, at least
 CHECKED = 32  # steps before the clock starts: compilation, and a loss that must agree
@@ -44,7 +51,8 @@ class Contender:
     def __init__(self, file: Path, setting: Setting) -> None:
         command = [sys.executable, str(HERE / "contender.py"), str(file), json.dumps(setting._asdict())]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.versions = self._reply()["versions"]
+        about = self._reply()
+        self.versions, self.device = about["versions"], about["device"]
 
     def run(self, steps: int) -> dict:
         print(steps, file=self.process.stdin, flush=True)
@@ -93,11 +101,20 @@ def measure(contenders: dict[str, Contender], rounds: int, seconds: float) -> di
         name: {
             "loss": checked[name],
             "steps": steps[name],
+            "device": contenders[name].device,
             "ms": {kind: spread([1e3 * t[kind] for t in rows]) for kind in ("wall", "cpu")},
             "speed": {kind: spread([b[kind] / t[kind] for t, b in zip(rows, base)]) for kind in ("wall", "cpu")},
         }
         for name, rows in times.items()
     }
+
+
+def utilisation(setting: Setting, device: str, ms: float) -> float | None:
+    """Share of the device's published peak, where there is one."""
+    from lrlab.device import PEAKS
+
+    peak = PEAKS.get(setting.dtype, {}).get(device)
+    return None if peak is None else setting.flops / (1e-3 * ms * peak)
 
 
 def table(found: dict) -> str:
@@ -109,22 +126,25 @@ def table(found: dict) -> str:
         ratios = "  ".join(f"{m:5.2f} [{a:.2f}, {b:.2f}]" for m, a, b in row["speed"].values())
         rate = 1e3 * setting.tokens / wall
         loss = "" if row["loss"] is None else f"{row['loss']:.4f}"
+        used = utilisation(setting, row["device"], wall)
         lines.append(f"{name:24}{loss:>8}{wall:9.3f}{cpu_ms:9.3f}{rate:9.0f}   {ratios}")
+        lines[-1] += "" if used is None else f"  {100 * used:.1f} % of the peak"
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setting", choices=SETTINGS, default="small")
-    parser.add_argument("--only", nargs="+", choices=[*CONTENDERS, *INFORMATION], help="these, in this order")
+    parser.add_argument("--only", nargs="+", choices=[*CONTENDERS, *INFORMATION, *GPT2], help="these, in this order")
     parser.add_argument("--add", nargs="+", default=[], help="further contenders: files that define make(setting)")
     parser.add_argument("--all", action="store_true", help="also bf16, and torch with one and two threads")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="three short rounds")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    setting, known = SETTINGS[given.setting], CONTENDERS | INFORMATION
-    names = given.only or [*CONTENDERS, *(INFORMATION if given.all else ())]
+    setting, large = SETTINGS[given.setting], given.setting.startswith("gpt2")
+    known = GPT2 if large else CONTENDERS | INFORMATION
+    names = given.only or [*(known if large or given.all else CONTENDERS)]
     wanted = {name: (HERE / known[name][0], setting._replace(**known[name][1])) for name in names}
     wanted |= {Path(file).stem: (Path(file), setting) for file in given.add}
     contenders, began = {}, time.time()
