@@ -25,7 +25,7 @@ from schedule import spread
 
 from lrlab.checkpoint import Checkpoints, restore
 
-STEPS, EVERY, BATCH = 300, 100, 64
+STEPS, EVERY, BATCH = 300, 100, 128
 WIDTHS = [784, *[1024] * 9, 10]
 
 OPTIMIZER = optax.adam(1e-3)
