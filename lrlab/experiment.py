@@ -1,6 +1,7 @@
 """An experiment is a value: a task, a schedule, an optimizer and a length; a path names any number in it."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -220,7 +221,7 @@ class Experiment:
         """Every field as JSON: schedules and optimizers in the notation, the task by its fields."""
         return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """The identity of the run: a hash of its canonical text, in which what is left at its default does not stand.
 

@@ -6,13 +6,12 @@ from functools import cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from lrlab.refusal import Refused
 from lrlab.task import Task
-from lrlab.train import make_chunk, make_look, make_step, over_members
+from lrlab.train import make_chunk, make_look, make_step, over_members, while_alive
 
 _AXIS = "data"
 _EVALUATE = 64  # held-out examples at a time
@@ -41,12 +40,17 @@ class Strategy:
             specs = (dealt, dealt, dealt, *[copied] * shared)
             # check_vma: members never meet, so there is nothing between devices to get wrong
             population = jax.shard_map(population, mesh=self._mesh, in_specs=specs, out_specs=dealt, check_vma=False)
-        return jax.jit(population, donate_argnums=0)
+        return jax.jit(population, donate_argnums=0, compiler_options=self._compiler_options)
 
     @property
     def shares(self) -> int:
         """How many parts a population is dealt in."""
         return len(self.devices) if self.name == "members" else 1
+
+    @property
+    def _compiler_options(self) -> dict[str, Any]:
+        # XLA:CPU at its usual level of optimization compiles for longer, and what it makes is no faster
+        return {"xla_backend_optimization_level": 1} if self.devices[0].platform == "cpu" else {}
 
     @property
     def _mesh(self) -> Mesh:
@@ -77,14 +81,11 @@ def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length
     members of one kind, for as long as the process lives.
     """
     shared = strategy.name == "pmap"
-    step, rows = make_step(task, batch, accumulate, _AXIS if shared else None), jnp.arange(batch, dtype=jnp.int32)
+    step, rows = make_step(task, batch, accumulate, _AXIS if shared else None), np.arange(batch, dtype=np.int32)
 
     def population(*arguments):
         program.compilations += 1  # runs while it is traced, which is once for each compilation
-        return over_members(chunk, block)(*arguments)
-
-    def chunk(state, member, train, rows, count):
-        return make_chunk(step, length)(state, member, train, rows, count)
+        return over_members(make_chunk(while_alive(step), length), block)(*arguments)
 
     if shared:
         axes = (None, None, None, None, 0, None)
@@ -100,7 +101,8 @@ def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length
 @cache
 def looking(strategy: Strategy, task: Task, held_out: int, batch: int, block: int) -> Callable[..., Any]:
     """`look(states, members, alive, valid, train) -> (states, metrics)`: metrics [members], and watchers told of them."""
-    return strategy.spread(over_members(make_look(task, held_out, min(_EVALUATE, held_out), batch), block), shared=2)
+    look = while_alive(make_look(task, held_out, min(_EVALUATE, held_out), batch))
+    return strategy.spread(over_members(look, block), shared=2)
 
 
 def strategy(name: str | None, batch: int, accumulate: int = 1, devices: Sequence[Any] | None = None) -> Strategy:

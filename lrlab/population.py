@@ -13,8 +13,10 @@ from lrlab.refusal import Refused
 from lrlab.task import Task
 from lrlab.train import Member, TrainState, first_state, make_step
 
-# On CPU a vmapped step gains from less dispatch and loses in cache: measured with scripts/bench/run sweep
-_SMALL = 5e6  # floating-point operations of one member's step
+# On two cores of Zen 5, jax 0.10.2, a block of 8 is 2.7 times as fast as its members in turn where a step has 1e5 operations,
+# 1.2 times at 2.7e6, and 0.9 times above 5e6; blocks of 16 and 32 are no faster.
+_SMALL = 3e6  # floating-point operations of one member's step
+_CACHED = 8  # members of a block
 _SHARE = 0.8  # of a device's memory
 
 
@@ -27,7 +29,9 @@ class Size(NamedTuple):
 
 def stack(members: Sequence[Member]) -> Member:
     """Members as one, each number an array [members, ...]; they are alike (`kind`)."""
-    return jax.tree.map(lambda *values: np.stack([np.asarray(jnp.asarray(value)) for value in values]), *members)
+    return jax.tree.map(
+        lambda *values: np.stack([np.asarray(value, jnp.result_type(value)) for value in values]), *members
+    )
 
 
 def kind(member: Member) -> Any:
@@ -61,7 +65,8 @@ def size(
         raise Refused(f"--block {block}: a block has at least one member")
     block = min(block, each)
     within = max(1, int((memory - needs) // held))  # states of members that wait
-    each = max(block, min(each, within) // block * block)
+    whole = -(-each // block) * block  # the last block is filled up
+    each = whole if whole <= within else max(block, within // block * block)
     return Size(min(count, each * strategy.shares), block)
 
 
@@ -77,7 +82,8 @@ def _block(
 ) -> int:
     if strategy.devices[0].platform == "cpu":
         tokens = batch * (task.horizon(1, batch).sequence or 1)
-        return each if 6 * tokens * _bytes(state.params) / 4 < _SMALL else 1
+        blocks = -(-each // _CACHED)  # of one size, so that few members fill up the last
+        return -(-each // blocks) if 6 * tokens * _bytes(state.params) / 4 < _SMALL else 1
     data = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, task.load().train))
     rows = jax.ShapeDtypeStruct((batch,), jnp.int32)
     step = jax.make_jaxpr(make_step(task, batch, accumulate))(state, member, data, rows)

@@ -1,5 +1,6 @@
 """Records of a run: one folder of plain JSON, appended to and never overwritten."""
 
+import functools
 import json
 import math
 import os
@@ -42,7 +43,7 @@ class Record:
         """Append rows and hand them to the operating system: a crash of the program loses none of them."""
         rows = list(rows)
         try:
-            self._file.writelines(json.dumps(finite(row)) + "\n" for row in rows)
+            self._file.writelines(as_text(row) + "\n" for row in rows)
             self._file.flush()
         except OSError as error:
             raise Failed(f"cannot write to {self.path}: {error.strerror}; what was written before is kept") from None
@@ -69,6 +70,16 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except ValueError:
             return
+
+
+def last(folder: Path) -> dict[str, Any]:
+    """The last row of a run's record; empty where there is none, or where a crash cut it short."""
+    path = folder / "metrics.jsonl"
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    try:
+        return json.loads(lines[-1]) if lines else {}
+    except ValueError:
+        return {}
 
 
 def updates(row: Mapping[str, Any]) -> int:
@@ -105,7 +116,7 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_suffix(f".{os.getpid()}.tmp")  # of two processes at once, each has its own
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(as_text(value, indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise Failed(f"cannot write {path}: {error.strerror}; choose another folder with --out") from None
@@ -119,6 +130,14 @@ def read_json(path: Path) -> Any:
         raise Refused(f"cannot read {path}: {error.strerror}") from None
     except ValueError:
         raise Refused(f"{path} is not JSON; if a crash cut it short, delete it and run again") from None
+
+
+def as_text(value: Any, indent: int | None = None) -> str:
+    """The value as JSON, with numbers that JSON cannot hold as null."""
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(finite(value), indent=indent)
 
 
 def finite(value: Any) -> Any:
@@ -145,6 +164,7 @@ def provenance(**more: Any) -> dict[str, Any]:
     }
 
 
+@functools.cache
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -152,6 +172,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@functools.cache
 def _commit() -> str | None:
     """The commit of the code that ran, with '+' if it was changed since; None outside a git checkout."""
 

@@ -16,7 +16,7 @@ from lrlab.experiment import Experiment
 from lrlab.loop import Pruner
 from lrlab.parallel import Program, Strategy, compiled
 from lrlab.population import kind, size
-from lrlab.record import Record, provenance, read_json, rows, write_json
+from lrlab.record import Record, last, provenance, read_json, write_json
 from lrlab.refusal import Refused
 from lrlab.saving import Saver, Saves, Source, asked_to_stop
 from lrlab.task import Data
@@ -124,8 +124,8 @@ def finished(run: Run) -> bool:
 
 def end(folder: Path) -> dict[str, Any]:
     """The last row of a run's record if the run came to its end, else nothing."""
-    last = ([{}, *rows(folder)])[-1]
-    return last if "end" in last else {}
+    row = last(folder)
+    return row if "end" in row else {}
 
 
 def _populations(alike: list[Run], checkpoints: Path, strategy: Strategy, block: int | None):
@@ -202,8 +202,9 @@ class _Population:
             flops_per_step=self.experiment.flops_per_step,
         )
         for run in self.runs:
-            about = {"arm": run.arm, "seed": run.seed, "digest": run.experiment.digest, **run.experiment.values()}
-            write_json(run.folder / "experiment.json", about)
+            if not speed:
+                about = {"arm": run.arm, "seed": run.seed, "digest": run.experiment.digest, **run.experiment.values()}
+                write_json(run.folder / "experiment.json", about)
             path = run.folder / "provenance.json"
             before = read_json(path).get("resumed", []) if path.exists() else []
             begins = 0 if run.origin is None else run.origin.step

@@ -74,9 +74,10 @@ class Member(Node):
 
 def begin(task: Task, members: Member) -> TrainState:
     """The states of a population before the first update, each array [members, ...]; `members` is stacked likewise."""
-    params = jax.tree.map(lambda *drawn: np.stack(drawn), *(task.init(int(seed)) for seed in members.seed))
-    # jitted: several optax optimizers return their parameters' own buffers, which could not be donated twice
-    return jax.jit(jax.vmap(first_state))(members, params)
+    seeds, places = np.unique(members.seed, return_inverse=True)
+    drawn = [task.init(int(seed)) for seed in seeds]
+    params = jax.tree.map(lambda *each: np.stack(each)[places], *drawn)
+    return _first_states(members, params)
 
 
 def first_state(member: Member, params: Params) -> TrainState:
@@ -148,11 +149,16 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
     return jax.jit(step)  # so that a program that mentions it several times traces it once; the compiler inlines it
 
 
+# jitted: several optax optimizers return their parameters' own buffers, which could not be donated twice
+_first_states = jax.jit(jax.vmap(first_state))
+
+
 def make_chunk(step: Callable[..., Any], length: int) -> Callable[..., Any]:
     """`chunk(state, member, train, rows, count) -> (state, metrics)`: `count` steps of at most `length`, in one program.
 
     Metrics are stacked, [length]; those from `count` on are zero.
     """
+    step = jax.jit(step, inline=True)  # so that it is traced once, for its shapes and for the loop
 
     def chunk(state, member, train, rows, count):
         shapes = jax.eval_shape(step, state, member, train, rows)[1]
@@ -160,31 +166,49 @@ def make_chunk(step: Callable[..., Any], length: int) -> Callable[..., Any]:
 
         def advance(i, carry):
             state, now = step(carry[0], member, train, rows)
-            return state, jax.tree.map(lambda all, x: all.at[i].set(x), carry[1], now)
+            put = lambda all, x: lax.dynamic_update_index_in_dim(all, x, i, 0)  # not .at[i].set, a scatter
+            return state, jax.tree.map(put, carry[1], now)
 
         return lax.fori_loop(0, count, advance, (state, metrics))
 
     return chunk
 
 
-def over_members(advance: Callable[..., Any], block: int) -> Callable[..., Any]:
-    """`advance(state, member, *shared) -> (state, metrics)` for a population, `block` members at a time.
+def while_alive(advance: Callable[..., Any]) -> Callable[..., Any]:
+    """`advance(state, (member, alive), *shared)`: if the member is not alive its state stays and the metrics are nan."""
 
-    The blocks follow one another inside the program. A block of one is to the bit what the member alone would be; a
-    larger one is vmapped, and equal to rounding. Of those that are not `alive` the state stays as it is and the metrics
-    are nan: a member that diverged costs no other anything. The number of members is a multiple of `block`.
+    def held(state, living, *shared):
+        member, alive = living
+        new, metrics = advance(state, member, *shared)
+        stay = lambda new, old: old if new is old else jnp.where(alive, new, old)
+        return jax.tree.map(stay, new, state), jax.tree.map(lambda x: jnp.where(alive, x, jnp.nan), metrics)
+
+    return held
+
+
+def over_members(advance: Callable[..., Any], block: int) -> Callable[..., Any]:
+    """`population(states, members, alive, *shared) -> (states, metrics)`, `block` members at a time.
+
+    Args:
+        advance: `advance(state, (member, alive), *shared) -> (state, metrics)` of one member, of `while_alive`.
+        block: a divisor of the number of members.
+
+    The blocks follow one another inside the program. A block of one is to the bit what the member alone would be, and
+    takes no time once it is not alive; a larger one is vmapped, and equal to rounding. A member that diverged costs no
+    other anything.
     """
+    advance = jax.jit(advance, inline=True)
+
+    def alone(state, member, alive, *shared):
+        shapes = jax.eval_shape(advance, state, (member, True), *shared)[1]
+        frozen = lambda state: (state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes))
+        return lax.cond(alive, lambda state: advance(state, (member, True), *shared), frozen, state)
 
     def population(states, members, alive, *shared):
-        def one(state, member, alive):
-            shapes = jax.eval_shape(advance, state, member, *shared)[1]
-            frozen = lambda state: (state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes))
-            return lax.cond(alive, lambda state: advance(state, member, *shared), frozen, state)
-
         if block == 1:
-            return lax.map(lambda member: one(*member), (states, members, alive))
-        blocks = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), (states, members, alive))
-        ahead = lax.map(lambda block: jax.vmap(one)(*block), blocks)
+            return lax.map(lambda one: alone(*one, *shared), (states, members, alive))
+        blocks = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), (states, (members, alive)))
+        ahead = lax.map(lambda block: jax.vmap(lambda *one: advance(*one, *shared))(*block), blocks)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), ahead)
 
     return population

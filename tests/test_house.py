@@ -80,6 +80,12 @@ def test_orbax_loads_with_the_first_checkpoint():
     assert "orbax" not in loaded_after("import lrlab.checkpoint")
 
 
+def test_sweeps_load_what_they_need_and_no_more():
+    """Half of a small sweep's time would be imports."""
+    loads = "import lrlab.sweep, lrlab.task.vision; lrlab.task.vision.Digits().load()"
+    assert not loaded_after(loads) & {"scipy", "sklearn", "matplotlib", "orbax"}
+
+
 def test_help_loads_no_jax():
     assert not loaded_after("from lrlab import cli, __main__") & {"jax", "numpy", "matplotlib"}
 

@@ -134,7 +134,8 @@ def test_what_differs_in_more_than_numbers_is_of_another_kind():
 def test_on_a_cpu_small_members_are_vmapped_and_others_follow_one_another():
     here, one = strategy(None, 8, 1, jax.devices()[:1]), next(members(1))
     tiny = Member(lr.table([0.1]), sgd(), 0)
-    assert population.size(Quadratic(dimensions=4), tiny, 64, 2, 1, here) == (64, 64)
+    assert population.size(Quadratic(dimensions=4), tiny, 64, 2, 1, here) == (64, 8)
+    assert population.size(Quadratic(dimensions=4), tiny, 10, 2, 1, here) == (10, 5)
     assert population.size(Language(), one, 64, 8, 1, here) == (64, 1)
     assert population.size(Language(), one, 64, 8, 1, here, block=16) == (64, 16)
     shared = strategy("members", 8, 1, jax.devices()[:4])

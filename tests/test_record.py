@@ -79,6 +79,16 @@ def test_how_a_member_of_a_population_ended_is_kept_and_how_the_run_did_is_not(t
         assert list(record.rows(tmp_path)) == list(written(0, 6))
 
 
+def test_the_last_row_is_that_of_all_rows_unless_it_is_cut_short(tmp_path):
+    assert record.last(tmp_path) == {}
+    with record.Record(tmp_path) as rows:
+        rows.write(written(0, 3))
+    assert record.last(tmp_path) == list(record.rows(tmp_path))[-1]
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert record.last(tmp_path) == {}
+
+
 # --- damage ----------------------------------------------------------------------------------------------------------
 
 

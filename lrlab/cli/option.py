@@ -1,7 +1,6 @@
 """What the commands share: options, the study that they name, one JSON document on standard output."""
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,11 +158,7 @@ def drawable(schedule: Any, steps: int) -> Any:
 
 def print_json(value: Any) -> int:
     """One JSON document on standard output; exit code 0."""
-    from lrlab.record import finite
+    from lrlab.record import as_text
 
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except ValueError:
-        text = json.dumps(finite(value))
-    print(text)
+    print(as_text(value))
     return 0

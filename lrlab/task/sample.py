@@ -70,8 +70,14 @@ def permute(i: jax.Array, order: jax.Array, n: int) -> jax.Array:
     """
     side = math.isqrt(n - 1) + 1
     network = lambda i: _feistel(i, order, side, -(-n // side))
-    walk = lambda i: jnp.where(i < n, i, network(i))
-    return jax.lax.while_loop(lambda i: (i >= n).any(), walk, network(i.astype(jnp.uint32))).astype(jnp.int32)
+
+    def walk(carry):
+        i, outside = carry
+        i = jnp.where(outside, network(i), i)
+        return i, i >= n
+
+    outside = jnp.ones(i.shape, bool)  # the network stands in the loop alone: its code is half of a small program
+    return jax.lax.while_loop(lambda carry: carry[1].any(), walk, (i.astype(jnp.uint32), outside))[0].astype(jnp.int32)
 
 
 def _feistel(i, order, rows, columns):

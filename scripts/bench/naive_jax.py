@@ -7,9 +7,9 @@ import setting as peers
 from setting import Setting
 
 
-def make(setting: Setting):
+def loss_of(setting: Setting):
     H, d, T = setting.heads, setting.width, setting.sequence
-    text, dtype = peers.text(setting), jnp.dtype(setting.dtype)
+    dtype = jnp.dtype(setting.dtype)
 
     def norm(x, gain):
         x = x.astype(jnp.float32)
@@ -29,6 +29,12 @@ def make(setting: Setting):
             h = h + jax.nn.gelu(norm(h, l["norm2"]) @ l["up"]) @ l["down"]
         logits = (norm(h, p["norm"]) @ p["head"]).astype(jnp.float32)
         return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    return loss
+
+
+def make(setting: Setting):
+    text, T, loss = peers.text(setting), setting.sequence, loss_of(setting)
 
     def rate(count):
         cosine = 0.5 * (1 + jnp.cos(jnp.pi * (count - peers.WARMUP) / (peers.STEPS - peers.WARMUP)))
