@@ -196,9 +196,21 @@ def seam(origin: Mapping[str, Any]) -> str:
     return f"goes on from {origin['folder']} after {origin['step']} updates; {rate}"
 
 
-def differs(old: study.Study, new: study.Study, out: Path) -> str:
-    """What a folder holds beside what is asked for: the rates of both around the step of its newest checkpoint."""
-    lines = [f"{out} holds another experiment ({old.name}, preset {old.preset})."]
+def differs(new: study.Study, out: Path) -> str | None:
+    """What a folder holds beside what is asked for: the rates of both around the step of its newest checkpoint.
+
+    None where it holds the same, or an experiment of another name or with a task that is not one of lrlab's.
+    """
+    if not is_study(out):
+        return None
+    about = read_json(out / "experiment.json")
+    if about["digest"] == new.digest or about["experiment"] != new.name:
+        return None
+    try:
+        old = held(out)
+    except Refused:
+        return None
+    lines = [f"{out} holds another experiment ({old.name}, preset {old.preset}, {about['digest']})."]
     for arm in [arm for arm in new.arms if arm in old.arms and new.arms[arm].digest != old.arms[arm].digest][:1]:
         there, here = old.arms[arm], new.arms[arm]
         step = max((step for steps in saved(out, arm).values() for step in steps), default=0)

@@ -211,3 +211,16 @@ def test_an_experiment_is_read_from_its_record(experiment):
 def test_what_is_no_experiment_is_refused_and_nothing_is_executed(changes):
     with pytest.raises(lr.Refused):
         from_values({**BASE.values(), **changes})
+
+
+def test_an_experiment_with_a_task_of_ones_own_runs_again_and_is_refused_in_plain_words(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    own = _FILE.replace("BASE =", "class Mine(Digits):\n    pass\nBASE =").replace("Digits(hidden", "Mine(hidden")
+    (tmp_path / "mine.py").write_text(own)
+    for _ in range(2):
+        assert cli.main(["run", "mine.py", "--out", "out"]) == 0
+    capsys.readouterr()
+    assert cli.main(["run", "mine.py", "--out", "out", "--set", "steps=50"]) == 2
+    assert "holds another experiment" in capsys.readouterr().err
+    assert cli.main(["run", "mine.py", "--out", "out", "--extend", "steps=50"]) == 2
+    assert "there is no task of lrlab called 'Mine'" in capsys.readouterr().err

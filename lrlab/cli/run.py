@@ -73,8 +73,8 @@ def _asked(options: argparse.Namespace) -> tuple[Any, Path]:
     own = lambda study: Path("runs") / f"{study.name}-{study.preset}-{study.digest}"
     out = options.out or own(study)
     if not how:
-        if branch.is_study(out) and (old := branch.held(out)).name == study.name and old.digest != study.digest:
-            raise Refused(branch.differs(old, study, out))
+        if told := branch.differs(study, out):
+            raise Refused(told)
         return study, out
     if options.out is None or not branch.is_study(out):
         raise Refused(f"--{next(iter(how))} goes on from a folder of `lrlab run`; name it with --out")
