@@ -97,7 +97,7 @@ def test_halving_stops_the_worst_on_the_device_and_says_so():
     rates = (0.5, 0.1, 0.01, 0.001)
     task, plan = Quadratic(dimensions=4, sigma=0.0), Plan(40, 2, evaluate_every=10, chunk=5)
     runs = [Member(lr.table([rate] * 40), sgd(), 0) for rate in rates]
-    ended, records = run(runs, task=task, plan=plan, halving=Halving(rungs=(10, 20)))
+    ended, records = run(runs, task=task, plan=plan, pruner=Halving(rungs=(10, 20)))
     assert [outcome.stopped for outcome in ended.outcomes] == [None, 20, 10, 10]
     assert records[2][-1]["because"] == "others went on, whose loss was lower"
     assert ended.states.step.tolist() == [40, 20, 10, 10]

@@ -37,9 +37,7 @@ class Worker:
         self.words = list(words)
 
     def __call__(self) -> None:
-        from lrlab.cli import main
-
-        if code := main(self.words):
+        if code := subprocess.run([sys.executable, "-m", "lrlab", *self.words]).returncode:
             raise SystemExit(code)
 
     def checkpoint(self) -> Any:
