@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from lrlab.loop import Plan
 from lrlab.optim import (
     Batches,
     EarlyStopping,
@@ -24,6 +23,7 @@ from lrlab.optim import (
     cycle_starts,
     effective,
 )
+from lrlab.plan import Plan
 from lrlab.refusal import Refused
 from lrlab.schedule import Finding, Horizon, Schedule, lint, table
 from lrlab.schedule.time import duration, whole

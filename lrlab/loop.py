@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -10,22 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from lrlab.optim import by_name
+from lrlab.notes import Notes, Outcome, Watcher
 from lrlab.parallel import Strategy, compiled, looking
+from lrlab.plan import Plan
 from lrlab.population import stack
 from lrlab.record import Record
 from lrlab.refusal import unknown
 from lrlab.saving import Kept, Saver, Source, filled, first_members
 from lrlab.task import Data, Task
 from lrlab.train import Member, TrainState, begin, first_state
-
-PRUNED = "others went on, whose loss was lower"
-
-
-class Watcher(Protocol):
-    """Told of progress: updates done, each member's last loss and rate ([members]; nan where it ended), updates per second."""
-
-    def __call__(self, step: int, losses: np.ndarray, rates: np.ndarray, per_s: float) -> None: ...
 
 
 class Pruner(Protocol):
@@ -50,14 +43,6 @@ class Pruner(Protocol):
         ...
 
 
-class Outcome(NamedTuple):
-    """How a run ended."""
-
-    final: dict[str, float]  # held-out metrics after the last update, and train_loss over the last twentieth
-    diverged: int | None  # the first update whose loss was not finite
-    stopped: int | None  # updates done when early stopping or halving ended it
-
-
 class Ended(NamedTuple):
     """How a population ended."""
 
@@ -65,44 +50,6 @@ class Ended(NamedTuple):
     states: TrainState  # arrays [members, ...] on the devices
     wall_s: float
     per_s: float  # updates of all members together, after compilation
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a run is and when the host looks at it.
-
-    Args:
-        steps: updates.
-        batch: examples per update, over all devices and microbatches.
-        accumulate: microbatches per update.
-        evaluate_every: updates between evaluations on held-out data; there is always one at the end.
-        log_every: updates between rows of the record.
-        chunk: updates per dispatch, at most. From eight on, XLA:CPU keeps its temporary memory between updates.
-        skip: updates in a row that may be skipped before the run counts as diverged.
-    """
-
-    steps: int
-    batch: int
-    accumulate: int = 1
-    evaluate_every: int = 100
-    log_every: int = 10
-    chunk: int = 20
-    skip: int = 0
-
-    @property
-    def tail(self) -> int:
-        """How many of the last training losses make up the final one: a twentieth."""
-        return max(1, self.steps // 20)
-
-    def chunks(self, step: int = 0, stops: Iterable[int] = ()) -> list[int]:
-        """The lengths of the chunks from `step` on: as long as may be, up to the next evaluation, stop or the end."""
-        lengths, stops = [], sorted({self.steps, *stops})
-        while step < self.steps:
-            boundary = step - step % self.evaluate_every + self.evaluate_every
-            stop = next(stop for stop in stops if stop > step)
-            lengths += [min(self.chunk, boundary - step, stop - step)]
-            step += lengths[-1]
-        return lengths
 
 
 @dataclass(frozen=True)
@@ -210,7 +157,14 @@ def run(
     step, states, padded, alive = begun[:4]
     chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
     look = looking(strategy, task, data.held_out, plan.batch, block)
-    notes = _Notes(plan, records, watch, jax.eval_shape(look, states, padded, alive, data.valid, data.train)[1], begun)
+    notes = Notes(
+        plan,
+        records,
+        watch,
+        jax.eval_shape(look, states, padded, alive, data.valid, data.train)[1],
+        begun.notes,
+        begun.tail,
+    )
     _measured([*members[0].watchers, pruner], [*notes.names, "train_loss"])
     for length in plan.chunks(step, () if saver is None else saver.saves.planned(plan.steps)):
         states, metrics = chunk(states, padded, alive, data.train, np.int32(length))
@@ -236,164 +190,6 @@ def run(
             )
             saver.save(step, kept, [note.told() for note in notes.each], notes.means())
     return Ended(notes.finish(), states, time.perf_counter() - clock, notes.per_s)
-
-
-class _Notes:
-    """What the records of a population are told, fetched from the device one chunk late so that it never waits for the host."""
-
-    def __init__(self, plan: Plan, records: Sequence[Record], watch: Watcher, names: Any, begun: Start) -> None:
-        self.watch, self.names = watch, list(names)
-        self.each = [
-            _Note(plan, record, self.names, told, tail) for record, told, tail in zip(records, begun.notes, begun.tail)
-        ]
-        self._waiting: tuple[int, int, Any, Any, Any] | None = None
-        self._clock: list[tuple[float, int]] = []  # when, and updates since then of all members
-
-    @property
-    def going(self) -> np.ndarray:
-        """Who has not ended, [members], as far as is known."""
-        return np.array([note.end is None for note in self.each])
-
-    @property
-    def per_s(self) -> float:
-        done = sum(updates for _, updates in self._clock[1:])
-        return done / (self._clock[-1][0] - self._clock[0][0]) if done else float("nan")
-
-    def take(self, first: int, length: int, metrics: Any, held_out: Any, alive: Any) -> bool:
-        """Note the chunk before this one; whether that ended a member."""
-        waiting, self._waiting = self._waiting, (first, length, metrics, held_out, alive)
-        return waiting is not None and self._write(*waiting)
-
-    def stop(self, step: int, states: Any, members: Sequence[Member]) -> bool:
-        """Early stopping ends members after `step` updates; whether it did."""
-        stopping = np.flatnonzero(states.stop[: len(self.each)] & self.going)
-        if not len(stopping):
-            return False
-        self._write(*self._waiting, last=stopping)  # type: ignore[misc]
-        self._waiting = None
-        for i in stopping[self.going[stopping]]:
-            own = type(states)(*(values[i] for values in states))
-            self.each[i].stop(step, members[i].stop.because(own))  # type: ignore[union-attr]
-        return True
-
-    def flush(self) -> bool:
-        """Note the last chunk, waiting for it; whether that ended a member."""
-        waiting, self._waiting = self._waiting, None
-        return waiting is not None and self._write(*waiting)
-
-    def finish(self) -> list[Outcome]:
-        """Note the last chunk and how each run ended."""
-        self.flush()
-        return [note.finish() for note in self.each]
-
-    def tails(self) -> np.ndarray:
-        """The last training losses of each member, [members, n], nan where there are none."""
-        return np.stack([note.tail() for note in self.each])
-
-    def means(self) -> dict[str, float]:
-        """The held-out metrics, mean over the members that go on."""
-        going = [note.held_out for note in self.each if note.end is None]
-        return {name: float(np.mean([one[name] for one in going])) for name in self.names if going}
-
-    def _write(self, first: int, length: int, metrics: Any, held_out: Any, alive: Any, last: Any = ()) -> bool:
-        metrics, held_out, alive = jax.device_get((metrics, held_out, alive))
-        before, metrics = self.going, by_name(metrics)
-        for i in np.flatnonzero(before):
-            own = {name: values[i, :length] for name, values in metrics.items()}
-            looked = None if held_out is None else {name: float(values[i]) for name, values in held_out.items()}
-            if alive[i]:
-                self.each[i].write(first, own, looked, i in last)
-            else:
-                self.each[i].stop(first, PRUNED)
-        self._clock.append((time.perf_counter(), sum(note.count for note in self.each)))
-        self.watch(
-            max(note.done for note in self.each),
-            np.array([note.loss for note in self.each]),
-            np.array([note.rate for note in self.each]),
-            self.per_s,
-        )
-        return bool((before != self.going).any())
-
-
-class _Note:
-    """What one record is told."""
-
-    def __init__(self, plan: Plan, record: Record, names: list[str], told: Mapping[str, Any], tail: np.ndarray) -> None:
-        self.plan, self.record = plan, record
-        self.end: str | None = told.get("end")  # "diverged" or "stopped" before the run's length
-        self.done, self.count = told.get("done", 0), 0  # updates, in all and in the last chunk
-        self.loss = self.rate = float("nan")
-        self.held_out = dict.fromkeys(names, float("nan")) | told.get("held_out", {})
-        self._because: dict[str, str] = told.get("because", {})
-        self._skipped, self._total = told.get("skipped", (0, 0))  # updates in a row up to now, and in all
-        self._losses: list[np.ndarray] = [tail[len(tail) - min(self.done, len(tail)) :]]
-
-    def told(self) -> dict[str, Any]:
-        """What a note goes on from, as JSON."""
-        known = {name: value for name, value in self.held_out.items() if np.isfinite(value)}
-        return {
-            "end": self.end,
-            "done": self.done,
-            "held_out": known,
-            "because": self._because,
-            "skipped": [self._skipped, self._total],
-        }
-
-    def tail(self) -> np.ndarray:
-        """The last training losses, nan before the first."""
-        losses = np.concatenate([np.full(self.plan.tail, np.nan, np.float32), *self._losses])
-        return losses[len(losses) - self.plan.tail :]
-
-    def write(self, first: int, metrics: dict[str, np.ndarray], held_out: dict[str, float] | None, last: bool) -> None:
-        """The rows of a chunk, and of the evaluation after it; `last` if the run ends here."""
-        bad = self._bad(metrics)
-        self.count = len(metrics["loss"]) if not len(bad) else int(bad[0]) + 1
-        self.end = "diverged" if len(bad) else None
-        rows = [
-            {"step": first + i, **{name: float(values[i]) for name, values in metrics.items()}}
-            for i in range(self.count)
-            if (first + i) % self.plan.log_every == 0
-            or first + i == self.plan.steps - 1
-            or (last or self.end)
-            and i == self.count - 1
-        ]
-        self.done = first + self.count
-        if held_out is not None and self.end is None:
-            self.held_out = held_out
-            rows.append({"step": self.done, "held_out": held_out})
-        self.record.write(rows)
-        self._losses.append(metrics["loss"][: self.count])
-        self.loss, self.rate = (float(metrics[name][self.count - 1]) for name in ("loss", "learning_rate"))
-
-    def stop(self, step: int, because: str) -> None:
-        """The run ends after `step` updates, before its length."""
-        self.end, self.done, self.count, self._because = "stopped", step, 0, {"because": because}
-
-    def finish(self) -> Outcome:
-        """Note how the run ended."""
-        losses = np.concatenate(self._losses)
-        last = losses[-self.plan.tail :]
-        last = last[np.isfinite(last)] if self.plan.skip and np.isfinite(last).any() else last
-        final = {**self.held_out, "train_loss": float(np.mean(last))}
-        if self.end == "diverged":
-            final = dict.fromkeys(final, float("nan"))
-        skipped = {"skipped": self._total} if self.plan.skip else {}
-        self.record.write(
-            [{"step": self.done, "end": self.end or "finished", **self._because, **skipped, "final": final}]
-        )
-        return Outcome(
-            final, self.done - 1 if self.end == "diverged" else None, self.done if self.end == "stopped" else None
-        )
-
-    def _bad(self, metrics: dict[str, np.ndarray]) -> np.ndarray:
-        """Updates at which the run counts as diverged: the loss is not finite, or too many in a row were skipped."""
-        if "skipped" not in metrics:
-            return np.flatnonzero(~np.isfinite(metrics["loss"]))
-        in_a_row = np.empty(len(metrics["skipped"]), int)
-        for i, skipped in enumerate(metrics["skipped"]):
-            self._skipped = in_a_row[i] = self._skipped + 1 if skipped else 0
-        self._total += int(np.sum(metrics["skipped"]))
-        return np.flatnonzero(in_a_row > self.plan.skip)
 
 
 def _measured(watchers: Sequence[Any], metrics: list[str]) -> None:

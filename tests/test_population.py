@@ -9,10 +9,11 @@ import pytest
 import lrlab as lr
 from lrlab import loop, population
 from lrlab.experiment import Experiment
-from lrlab.loop import Halving, Plan
+from lrlab.loop import Halving
 from lrlab.optim import adamw, early_stopping, sgd
 from lrlab.override import override
 from lrlab.parallel import compiled, strategy
+from lrlab.plan import Plan
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
 from lrlab.train import Member

@@ -11,10 +11,10 @@ import pytest
 import lrlab as lr
 from lrlab import record, study
 from lrlab.experiment import Experiment
-from lrlab.loop import Plan
 from lrlab.optim import adamw, sgd
 from lrlab.override import override
 from lrlab.parallel import strategy
+from lrlab.plan import Plan
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
 from lrlab.verdict import Claim, lower, paired, tuned

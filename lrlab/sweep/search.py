@@ -13,7 +13,7 @@ import numpy as np
 
 from lrlab import runs, study
 from lrlab.experiment import Experiment
-from lrlab.loop import PRUNED
+from lrlab.notes import PRUNED
 from lrlab.parallel import Strategy
 from lrlab.refusal import Failed, Refused, unknown
 from lrlab.saving import Saves
