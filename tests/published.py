@@ -9,7 +9,10 @@ _HERE = Path(os.environ.get("LRLAB_DATA", Path(__file__).parents[2] / "shared" /
 
 
 def published(name):
-    """The path of a published file or folder; skips where it is not there (LRLAB_DATA names its folder)."""
+    """The path of a published file or folder.
+
+    Skips where it is not there: the data are others', under their licences, and do not come with the repository.
+    """
     if not (_HERE / name).exists():
-        pytest.skip(f"{name} is not in {_HERE}; name its folder in LRLAB_DATA")
+        pytest.skip(f"{name} is not in {_HERE}, and does not come with lrlab; name its folder in LRLAB_DATA")
     return _HERE / name

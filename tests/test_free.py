@@ -1,8 +1,6 @@
 """Methods that find their rate or need no decay: against the references, optax, and what they say of themselves."""
 
 import json
-import os
-from pathlib import Path
 
 import alone
 import chex
@@ -12,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 from optax import contrib
+from published import published
 
 import lrlab as lr
 from lrlab.experiment import Experiment
@@ -21,7 +20,6 @@ from lrlab.parallel import strategy
 from lrlab.schedule.notation import read
 from lrlab.task.quadratic import Quadratic
 
-DATA = Path(os.environ.get("LRLAB_DATA", Path(__file__).parents[2] / "shared" / "data")) / "optimizers"
 PARAMS = {"matrix": np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3), "vector": np.ones(2, np.float32)}
 
 
@@ -30,9 +28,7 @@ def optimizer(name):
 
 
 def reference(file):
-    if not (DATA / file).exists():
-        pytest.skip(f"{file} is not in {DATA}; set LRLAB_DATA to the folder of recorded trajectories")
-    return json.loads((DATA / file).read_text())
+    return json.loads(published(f"optimizers/{file}").read_text())
 
 
 def trained(tx, recorded):

@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
     going_on.add_argument("--branch", metavar="S", help="a cooldown, such as \"decay('20%%', curve=sqrt)\"")
 
     report = option.command(
-        commands, "report", _report, "print and draw what a folder of `lrlab run` or `lrlab sweep` holds"
+        commands, "report", _report, "print and draw what a folder of `lrlab run`, `sweep` or `branch` holds"
     )
     report.add_argument("folder", type=Path, metavar="DIR")
     option.json_document(report)
@@ -95,41 +95,17 @@ def _report(options: argparse.Namespace) -> int:
     from lrlab import report
 
     if (options.folder / "sweep.json").exists():
-        return _report_sweep(options)
-    if (options.folder / "branch.json").exists():
-        return _report_branches(options)
-    study = report.read_study(options.folder)
-    figures = report.plot_study(options.folder)
+        kept, show, draw = report.read_sweep(options.folder), report.print_sweep, report.plot_sweep
+        figure = options.folder / "basin.png"
+    elif (options.folder / "branch.json").exists():
+        kept, show, draw = report.read_branches(options.folder), report.print_branches, report.plot_branches
+        figure = options.folder / "branches.png"
+    else:
+        kept, show = report.read_study(options.folder), report.print_study
+        draw, figure = (lambda kept, path: report.plot_study(options.folder)), options.folder / "figure.png"
+    draw(kept, figure)
     if options.json:
-        return option.print_json(study)
-    report.print_study(study, Console())
-    print(f"\nfigure:  {figures[0]}")
-    return 0
-
-
-def _report_sweep(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from lrlab import report
-
-    sweep = report.read_sweep(options.folder)
-    report.plot_sweep(sweep, options.folder / "basin.png")
-    if options.json:
-        return option.print_json(sweep)
-    report.print_sweep(sweep, Console())
-    print(f"\nfigure:  {options.folder / 'basin.png'}")
-    return 0
-
-
-def _report_branches(options: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from lrlab import report
-
-    result = report.read_branches(options.folder)
-    report.plot_branches(result, options.folder / "branches.png")
-    if options.json:
-        return option.print_json(result)
-    report.print_branches(result, Console())
-    print(f"\nfigure:  {options.folder / 'branches.png'}")
+        return option.print_json(kept)
+    show(kept, Console())
+    print(f"\nfigure:  {figure}")
     return 0

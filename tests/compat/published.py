@@ -1,23 +1,16 @@
 """Sequences that peers' own code produced, and how a schedule is held against one."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
-import pytest
+from published import published
 
 import lrlab as lr
 
-_FILE = "peer_schedules.json"
-_HERE = Path(os.environ.get("LRLAB_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
 
 def sequence(group, label):
-    """The rates that a peer used at updates 0, 1, 2, ...; skips where the file is not there (LRLAB_DATA names its folder)."""
-    if not (_HERE / _FILE).exists():
-        pytest.skip(f"{_FILE} is not in {_HERE}; name its folder in LRLAB_DATA")
-    groups = json.loads((_HERE / _FILE).read_text())["sequences"]
+    """The rates that a peer used at updates 0, 1, 2, ...; skips where they are not there."""
+    groups = json.loads(published("peer_schedules.json").read_text())["sequences"]
     return next(values for text, values in groups[group].items() if text == label)
 
 

@@ -13,7 +13,7 @@ import lrlab as lr
 
 SPEC = importlib.util.find_spec("timm")
 if SPEC is None:
-    pytest.skip("timm is not installed", allow_module_level=True)
+    pytest.skip("timm is not installed; scripts/peers installs the peers", allow_module_level=True)
 sys.modules["timm"] = importlib.util.module_from_spec(
     SPEC
 )  # without its models, which want a torchvision that fits torch
