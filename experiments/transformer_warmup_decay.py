@@ -23,8 +23,9 @@ paper's in 3 of 4 seeds. In a wider grid (3 seeds) the post-LN optimum lies insi
 
 from lrlab import decay, optim, stable, warmup
 from lrlab.experiment import Experiment
+from lrlab.sweep import tuned
 from lrlab.task.language import Language
-from lrlab.verdict import lower, tuned
+from lrlab.verdict import lower
 
 BASE = Experiment(
     task=Language(),
@@ -63,7 +64,7 @@ def verdict(runs):
             lower(f"{high}: {ours} beats decay alone", losses[ours][-1], losses["decay alone"][-1]),
             lower(
                 f"{model}, each at its best peak: {ours} beats a constant rate",
-                *map(tuned, (losses[ours], losses["constant"])),
+                *(tuned(peaks[shape], losses[shape]).losses for shape in (ours, "constant")),
             ),
         ]
     return claims

@@ -1,7 +1,7 @@
 """A run may go on under another schedule: extended, changed from now on, or cooled down in many ways from one trunk."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -47,8 +47,7 @@ def branches(trunk: Path, at: Sequence[int], cooldowns: Sequence[str | Schedule]
                 arms[label] = cooled(base, step, cooldown)
                 for seed in states:
                     origins[label, seed] = origin(trunk, arm, seed, step, base, arms[label], f"--branch {cooldown}")
-    seeds = len({seed for _, seed in origins})
-    return study.Study(f"{held['experiment']}", held["preset"], None, arms, seeds, origins=origins)
+    return study.Study(f"{held['experiment']}", held["preset"], None, arms, _seeds(origins), origins=origins)
 
 
 def run(
@@ -80,6 +79,11 @@ def run(
     result = {"trunk": str(trunk), "out": str(out), "members": members, "cost": _cost(members)}
     write_json(out / "branch.json", result)
     return result
+
+
+def _seeds(origins: Iterable[tuple[str, int]]) -> range:
+    seeds = [seed for _, seed in origins]
+    return range(min(seeds), max(seeds) + 1)
 
 
 def _cost(members: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -143,7 +147,7 @@ def continued(
         arms[arm] = change(old.arms[arm], experiment, step)
         for seed in states:
             origins[arm, seed] = origin(out, arm, seed, step, old.arms[arm], arms[arm], how)
-    return study.Study(new.name, new.preset, new.module, arms, len({seed for _, seed in origins}), origins=origins)
+    return study.Study(new.name, new.preset, new.module, arms, _seeds(origins), origins=origins)
 
 
 def followed(old: Experiment, new: Experiment, step: int, schedule: str) -> Experiment:
@@ -231,7 +235,7 @@ def held(out: Path, module: ModuleType | None = None) -> study.Study:
     """The study that a folder holds, from its own record."""
     about = read_json(out / "experiment.json")
     arms = {arm: from_values(values) for arm, values in about["arms"].items()}
-    return study.Study(about["experiment"], about["preset"], module, arms, 1)
+    return study.Study(about["experiment"], about["preset"], module, arms, range(1))
 
 
 def _rate(experiment: Experiment, step: int) -> float:

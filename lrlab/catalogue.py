@@ -27,10 +27,16 @@ def entries() -> list[Entry]:
     return [_entry(path) for _, path in sorted(found.items())]
 
 
+def names() -> set[str]:
+    """The names of all experiments."""
+    return {entry.name for entry in entries()}
+
+
 def load(name: str) -> ModuleType:
     """The experiment module called `name`, or in the file `name`.
 
-    Raises `Refused` if there is none, or if it lacks one of BASE, ARMS, PRESETS and verdict.
+    One that trains nothing has None for BASE and no ARMS; its verdict is computed. Raises `Refused` if there is none, or if it
+    lacks one of BASE, ARMS, PRESETS and verdict.
     """
     path = Path(name) if name.endswith(".py") else next((e.path for e in entries() if e.name == name), None)
     if path is None:
@@ -43,6 +49,8 @@ def load(name: str) -> ModuleType:
     missing = [word for word in ("BASE", "ARMS", "PRESETS", "verdict") if not hasattr(module, word)]
     if missing:
         raise Refused(f"{path} is not an experiment: it lacks {' and '.join(missing)}; experiments/ shows the form")
+    if module.BASE is None and not hasattr(module, "picture"):
+        raise Refused(f"{path} trains nothing and has no picture(runs); an experiment has something to show")
     return module
 
 

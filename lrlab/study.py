@@ -21,7 +21,7 @@ from lrlab.record import read_json, write_json
 from lrlab.refusal import Refused, unknown
 from lrlab.runs import Origin, Run, Watcher, end
 from lrlab.saving import Saves
-from lrlab.verdict import Claim, as_json
+from lrlab.verdict import Claim, as_json, corrected
 
 SEEDS = 3
 
@@ -35,6 +35,7 @@ class Runs:
     final: dict[str, list[float]]  # metric -> value after the last update; nan where the run diverged
     diverged: list[int | None]  # the update at which the loss stopped being finite
     stopped: list[int | None]  # updates done when early stopping ended the run
+    folders: list[str]  # where their records lie
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Study:
     preset: str
     module: ModuleType | None  # None where there is no claim to judge
     arms: dict[str, Experiment]
-    seeds: int
+    seeds: range
     halving: Halving | None = None
     origins: Mapping[tuple[str, int], Origin] = field(default_factory=dict)  # of the runs that do not begin at 0
     beside: str = ""  # what else makes it what it is, such as what chooses further arms
@@ -60,7 +61,7 @@ class Study:
 
     @property
     def total(self) -> int:
-        return len(self.arms) * self.seeds
+        return len(self.arms) * len(self.seeds)
 
 
 def prepare(
@@ -69,12 +70,16 @@ def prepare(
     preset: str = "cpu",
     arms: Sequence[str] = (),
     changes: Mapping[str, Any] | None = None,
-    seeds: int | None = None,
+    seeds: int | range | None = None,
 ) -> Study:
     """The study that a command line asks for: base, then preset, then arm, then `changes`.
 
     Raises `Refused` for an unknown preset, arm or path, and where a schedule does not fit its run.
     """
+    if module.BASE is None:
+        if arms or changes or seeds is not None:
+            raise Refused(f"{name} trains nothing: it has no arms, seeds or values to set; write lrlab run {name}")
+        return Study(name, preset, module, {}, range(0))
     seeds = usual_seeds(module, preset, seeds)
     experiments = {
         arm: experiment.resolve() for arm, experiment in bases(module, preset, arms or module.ARMS, changes).items()
@@ -89,6 +94,8 @@ def bases(
     module: ModuleType, preset: str, arms: Iterable[str] = (), changes: Mapping[str, Any] | None = None
 ) -> dict[str, Experiment]:
     """The module's arms named, or where none is its base as "", at a preset and with `changes`; not resolved yet."""
+    if module.BASE is None:
+        raise Refused("this experiment trains nothing: its verdict is computed; write lrlab run with its name")
     if preset not in module.PRESETS:
         raise unknown("preset", preset, module.PRESETS)
     base = override(module.BASE, {path: value for path, value in module.PRESETS[preset].items() if path != "seeds"})
@@ -100,12 +107,17 @@ def bases(
     return {arm: override(override(base, own), changes or {}) for arm, own in named.items()}
 
 
-def usual_seeds(module: ModuleType, preset: str, seeds: int | None) -> int:
-    """How many seeds, by default the preset's."""
-    count: int = module.PRESETS.get(preset, {}).get("seeds", SEEDS) if seeds is None else seeds
-    if count < 1:
-        raise Refused(f"--seeds {count}: the number of seeds is at least 1")
-    return count
+def usual_seeds(module: ModuleType, preset: str, seeds: int | range | None) -> range:
+    """Which seeds, by default as many as the preset has; a number of them begins at 0."""
+    return which(module.PRESETS.get(preset, {}).get("seeds", SEEDS) if seeds is None else seeds)
+
+
+def which(seeds: int | range) -> range:
+    """The seeds from 0 on, where only their number is given."""
+    wanted = range(seeds) if isinstance(seeds, int) else seeds
+    if not wanted or wanted[0] < 0:
+        raise Refused(f"seeds {wanted.start}:{wanted.stop} are none; write how many, at least 1, or FIRST:END")
+    return wanted
 
 
 def run(
@@ -150,7 +162,7 @@ def wanted(study: Study, out: Path) -> list[Run]:
     return [
         Run(experiment, arm, seed, folder(out, arm, seed), study.origins.get((arm, seed)))
         for arm, experiment in study.arms.items()
-        for seed in range(study.seeds)
+        for seed in study.seeds
     ]
 
 
@@ -164,8 +176,8 @@ def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
     """Read the folder's runs, ask the module for its verdict and write it beside them."""
     assert study.module is not None
     ran = read_runs(study, out)
-    complete = set(ran) == set(study.module.ARMS) and study.seeds >= SEEDS
-    claims: Sequence[Claim] = study.module.verdict(ran) if complete else ()
+    complete = set(ran) == set(study.module.ARMS) and (len(study.seeds) >= SEEDS or not ran)
+    claims: Sequence[Claim] = corrected(study.module.verdict(ran)) if complete else ()
     speeds = [read_json(path)["tokens_per_s"] for path in sorted(out.glob("runs/*/*/provenance.json"))]
     result = {
         "experiment": study.name,
@@ -184,6 +196,15 @@ def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
 def read_runs(study: Study, out: Path) -> dict[str, Runs]:
     """What the folder holds of each arm. Every run has come to its end."""
     return {arm: _read(out, arm, experiment, study.seeds) for arm, experiment in study.arms.items()}
+
+
+def told(arms: Mapping[str, Mapping[str, Any]]) -> dict[str, Runs]:
+    """The runs of a verdict that was written as JSON."""
+    numbers = lambda values: [float("nan") if value is None else value for value in values]
+    return {
+        arm: Runs(**{**run, "final": {name: numbers(values) for name, values in run["final"].items()}})
+        for arm, run in arms.items()
+    }
 
 
 def folder(out: Path, arm: str, seed: int) -> Path:
@@ -213,18 +234,20 @@ def _claim_folder(study: Study, out: Path) -> None:
         write_json(path, {**about, "arms": {arm: experiment.values() for arm, experiment in study.arms.items()}})
 
 
-def _read(out: Path, arm: str, experiment: Experiment, seeds: int) -> Runs:
-    ends = [end(folder(out, arm, seed)) for seed in range(seeds)]
+def _read(out: Path, arm: str, experiment: Experiment, seeds: range) -> Runs:
+    folders = [folder(out, arm, seed) for seed in seeds]
+    ends = list(map(end, folders))
     metrics = ends[0]["final"]
     return Runs(
         repr(experiment.schedule),
-        list(range(seeds)),
+        list(seeds),
         {
             name: [float("nan") if end["final"][name] is None else end["final"][name] for end in ends]
             for name in metrics
         },
         [end["step"] - 1 if end["end"] == "diverged" else None for end in ends],
         [end["step"] if end["end"] == "stopped" else None for end in ends],
+        list(map(str, folders)),
     )
 
 

@@ -44,7 +44,7 @@ def test_a_branch_is_the_whole_run_that_it_would_have_been(trunk, tmp_path):
     result = branch.run(planned, trunk, tmp_path / "out", chosen, study.Watcher())
     assert [experiment.steps for experiment in planned.arms.values()] == [40, 30, 80, 50]
     for label, experiment in planned.arms.items():
-        whole = study.Study("whole", "cpu", None, {"one": experiment}, 2)
+        whole = study.Study("whole", "cpu", None, {"one": experiment}, range(2))
         study.train(whole, tmp_path / "whole" / str(experiment.steps), chosen, study.Watcher())
         for seed in range(2):
             straight = list(record.rows(study.folder(tmp_path / "whole" / str(experiment.steps), "one", seed)))

@@ -358,7 +358,7 @@ def test_short_runs_that_never_fall_fail():
 @pytest.mark.parametrize(
     ("changes", "options", "sentence"),
     [
-        ({}, {"seeds": 0}, "seeds=0: the number of seeds is at least 1"),
+        ({}, {"seeds": 0}, "seeds 0:0 are none; write how many, at least 1"),
         ({"schedule": lr.off()}, {}, "is 0 all the time; a range test needs a schedule to scale"),
         ({}, {"group": "head"}, r"group\('head'\) finds no parameter"),
         ({"groups": (group("w"),)}, {"group": "head"}, "there is no group 'head'"),
@@ -424,7 +424,7 @@ def test_find_prints_the_rules_and_the_short_runs(module, capsys):
     [
         (["--low", "1", "--high", "0.1"], 2, "low=1, high=0.1: the rates rise from low to high"),
         (["--steps", "5"], 2, "steps=5: each update tries one rate, and a curve needs 20 or more"),
-        (["--seeds", "0"], 2, "--seeds 0: the number of seeds is at least 1"),
+        (["--seeds", "0"], 2, "seeds 0:0 are none; write how many, at least 1"),
         (["--arm", "first", "--arm", "second"], 2, "2 arms are given; a range test is of one, --arm 'first'"),
         (["--plot", "test.gif"], 2, "cannot draw into 'test.gif'; end its name in .png, .svg or .pdf"),
         (["--set", "optimizer=dog()"], 2, "dog() finds its rate itself"),

@@ -17,7 +17,7 @@ from lrlab.parallel import strategy
 from lrlab.plan import Plan
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
-from lrlab.verdict import Claim, lower, paired, tuned
+from lrlab.verdict import Claim, between, corrected, equal, exact, lower, often, paired
 
 BASE = Experiment(
     task=Quadratic(dimensions=4),
@@ -177,8 +177,8 @@ def test_a_run_on_other_data_is_refused(tmp_path):
     [
         ({"preset": "gpus"}, "there is no preset 'gpus'"),
         ({"arms": ["decai"]}, "there is no arm 'decai'; did you mean 'decay'"),
-        ({"seeds": 0}, "--seeds 0"),
-        ({"changes": {"steps": "5"}, "arms": ["decay"], "preset": "long", "seeds": -1}, "--seeds -1"),
+        ({"seeds": 0}, "seeds 0:0 are none"),
+        ({"changes": {"steps": "5"}, "arms": ["decay"], "preset": "long", "seeds": -1}, "seeds 0:-1 are none"),
     ],
 )
 def test_requests_that_do_not_fit_the_module_are_refused(options, sentence):
@@ -288,8 +288,62 @@ def test_divergence_is_never_a_lower_loss():
     assert not lower("", [1.0, nan, 1.2], [nan, 1.0, nan]).holds
 
 
-def test_the_best_peak_is_that_of_the_lowest_mean_and_never_one_that_diverged():
-    assert tuned([[3.0, 3.0], [1.0, float("nan")], [2.0, 2.5]]) == [2.0, 2.5]
+def test_equal_is_a_claim_about_the_whole_interval():
+    assert equal("", [1.0, 1.1, 1.2], [1.01, 1.09, 1.2], within=0.05).holds
+    assert not equal("", [1.0, 1.1, 1.2], [1.01, 1.09, 1.2], within=0.005).holds
+    assert not equal("", [1.0, 1.1, 1.2], [1.3, 1.0, 0.9], within=0.1).holds  # equal means with a wide interval
+    assert not equal("", [1.0, 1.1, float("nan")], [1.0, 1.1, 1.2], within=1.0).holds
+
+
+def test_a_quantity_lies_between_bounds_with_its_interval():
+    assert between("", [2.0, 2.1, 2.2], 1.5).holds
+    assert not between("", [2.0, 2.1, 2.2], 2.05).holds
+    assert between("", [2.0, 2.1, 2.2], high=2.5).because == "asked: at most 2.5; 3 of 3 seeds"
+
+
+def test_what_is_computed_has_no_interval():
+    claim = exact("", 0.5, high=1, note="by the bound")
+    assert (claim.holds, claim.low, claim.high) == (True, 0.5, 0.5)
+    assert claim.because == "by the bound; asked: at most 1"
+    assert not exact("", float("nan"), 0, 1).holds
+
+
+def test_a_share_of_seeds_has_clopper_and_pearsons_interval():
+    none, all_ = often("", [False] * 5, 1), often("", [True] * 5, 5)
+    assert (none.holds, none.low, none.high) == (False, 0.0, pytest.approx(1 - 0.025**0.2))
+    assert (all_.holds, all_.low, all_.high) == (True, pytest.approx(0.025**0.2), 1.0)
+
+
+def test_claims_that_were_tested_together_are_corrected_after_holm():
+    claims = [Claim("", True, 0, 0, 0, "", p=p) for p in (0.01, 0.04, 0.03, None)]
+    assert [claim.because for claim in corrected(claims)] == [
+        "p 0.01, 0.03 among 3 claims",
+        "p 0.04, 0.06 among 3 claims",
+        "p 0.03, 0.06 among 3 claims",
+        "",
+    ]
+
+
+def test_the_p_value_and_the_interval_agree():
+    """At the border of the interval p is 5 %."""
+    first, second = [1.0, 1.1, 1.3], [1.5, 1.5, 1.6]
+    border = paired(first, second).high
+    assert paired(first, second, null=border).p == pytest.approx(0.05)
+
+
+def test_an_experiment_that_trains_nothing_has_a_verdict(tmp_path):
+    computed = module(BASE=None, ARMS={}, PRESETS={"cpu": {}}, verdict=lambda runs: [exact("it is one", 1.0, 1, 1)])
+    assert run(tmp_path / "out", computed)["claims"][0]["holds"]
+    with pytest.raises(lr.Refused, match="trains nothing"):
+        run(tmp_path / "out", computed, seeds=3)
+
+
+def test_seeds_may_begin_elsewhere(tmp_path):
+    first = run(tmp_path / "first", seeds=3)["arms"]["decay"]
+    last = run(tmp_path / "last", seeds=range(1, 4))["arms"]["decay"]
+    assert last["seeds"] == [1, 2, 3]
+    assert last["final"]["loss"][:2] == first["final"]["loss"][1:]
+    assert last["folders"][0].endswith("runs/decay/seed-1")
 
 
 def test_a_claim_reads_as_a_sentence():

@@ -88,7 +88,7 @@ def test_a_trial_that_two_workers_finish_counts_once(tmp_path):
     planned, url = plan(BASE, PEAKS, search="tpe", trials=2), f"sqlite:///{tmp_path / 'shared.db'}"
     slow, other = storage.join(planned, url), storage.join(planned, url)
     ((arm, late),) = slow.ask(1).items()
-    came = lambda loss: Trial({}, Runs("", [0], {"loss": [loss]}, [None], [None]), 1.0)
+    came = lambda loss: Trial({}, Runs("", [0], {"loss": [loss]}, [None], [None], [""]), 1.0)
     slow._put_back([late])  # as if it had fallen silent
     other.tell(other.ask(1)[arm], came(0.5), 0.5)
     slow.report(late, 10, 0.1)

@@ -12,7 +12,7 @@ from lrlab import cli, report, study
 from lrlab.experiment import Experiment
 from lrlab.optim import momentum
 from lrlab.parallel import strategy
-from lrlab.sweep import Range, axis, basin, log_parabola, plan, run, sensitivity
+from lrlab.sweep import Range, axis, basin, log_parabola, plan, run, sensitivity, tuned
 from lrlab.task.quadratic import Quadratic
 
 BASE = Experiment(
@@ -176,6 +176,21 @@ def test_a_parabola_finds_its_own_lowest_point():
     assert log_parabola(values, losses) == pytest.approx(3e-3, rel=1e-9)
     assert log_parabola(values, -values) == 1e-1  # at the edge
     assert log_parabola(values, np.where(values > 5e-3, np.nan, losses)) == values[3]  # beside a divergence
+
+
+def test_an_arm_at_its_best_value_has_the_losses_of_each_seeds_parabola():
+    values, best = np.geomspace(1e-4, 1e-1, 7), np.array([2e-3, 3e-3, 4e-3])
+    losses = (np.log(values)[:, None] - np.log(best)) ** 2 + [0.5, 0.6, 0.7]
+    arm = tuned(values, losses)
+    assert arm.values == pytest.approx(best, rel=1e-9)
+    assert arm.value == pytest.approx(np.exp(np.log(best).mean()), rel=1e-9)
+    assert arm.losses == pytest.approx((np.log(arm.value) - np.log(best)) ** 2 + [0.5, 0.6, 0.7], rel=1e-9)
+
+
+def test_a_value_at_which_a_seed_diverged_is_not_the_best():
+    arm = tuned([1e-3, 1e-2, 1e-1], [[3.0, 3.0], [2.0, 2.5], [1.0, np.nan]])
+    assert (arm.value, arm.losses, arm.at_edge) == (1e-2, [2.0, 2.5], False)
+    assert np.isnan(tuned([1e-3, 1e-2], [[np.nan], [np.nan]]).losses).all()
 
 
 def test_the_interval_of_the_optimum_covers_the_truth_over_seeds():

@@ -479,3 +479,9 @@ def test_sixty_steps_of_adam_learn(task, rate, goal):
 
     before, after = run(device(task.init(0)))
     assert after < goal * before
+
+
+def test_the_unigram_loss_is_the_entropy_of_how_often_each_byte_is(tmp_path):
+    (tmp_path / "text").write_bytes(b"ab" * 60_000 + b"aaab" * 30_000)
+    task = Language(text=str(tmp_path / "text"), sequence=4, validation=0.5)
+    assert task.unigram_loss == pytest.approx(np.log(2), abs=3e-3)  # half of what is learned from are a

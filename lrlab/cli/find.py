@@ -17,7 +17,7 @@ def add(commands: Any) -> None:
         "experiment", metavar="EXPERIMENT", help="a name from `lrlab list`, or a file; its base is tested"
     )
     option.experiment(find)
-    find.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 (default: the preset's)")
+    option.seeds(find)
     find.add_argument("--low", type=float, default=1e-7, metavar="RATE", help="the first rate (default: 1e-7)")
     find.add_argument("--high", type=float, default=10.0, metavar="RATE", help="the last rate (default: 10)")
     # not dest="steps", which would be the length of the experiment

@@ -41,6 +41,25 @@ def experiment(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def seeds(parser: argparse.ArgumentParser, each: str = "") -> None:
+    """Which seeds."""
+    told = f"seeds 0 to N-1 {each}".strip()
+    parser.add_argument(
+        "--seeds",
+        type=_seeds,
+        metavar="N|FIRST:END",
+        help=f"{told}, or from FIRST to before END (default: the preset's)",
+    )
+
+
+def _seeds(text: str) -> range:
+    first, _, end = text.rpartition(":")
+    try:
+        return range(int(first or 0), int(end))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' are no seeds; write how many, or FIRST:END") from None
+
+
 def devices(parser: argparse.ArgumentParser, usual: str) -> None:
     """The options that say how runs share the devices."""
     parser.add_argument(
@@ -110,7 +129,7 @@ def schedules(parser: argparse.ArgumentParser) -> None:
 
 def names_experiment(what: Sequence[str]) -> bool:
     """Whether the arguments are an experiment, rather than schedules."""
-    names = {entry.name for entry in catalogue.entries()}
+    names = catalogue.names()
     if len(what) == 1 and (what[0] in names or what[0].endswith(".py")):
         return True
     for word in what:

@@ -1,9 +1,11 @@
 """`lrlab run` and `lrlab report`: an experiment to its verdict, and what a folder of it holds."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lrlab import catalogue
 from lrlab.cli import option
 from lrlab.refusal import Failed, Refused
 
@@ -13,7 +15,7 @@ def add(commands: Any) -> None:
     run = option.command(commands, "run", _run, "run an experiment to its verdict")
     run.add_argument("experiment", metavar="EXPERIMENT", help="a name from `lrlab list`, or a file")
     option.experiment(run)
-    run.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 per arm (default: the preset's)")
+    option.seeds(run, "per arm")
     option.devices(run, "pmap")
     option.out(run, "runs/EXPERIMENT-PRESET-DIGEST")
     option.saves(run)
@@ -46,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
         for arm in dict.fromkeys(arm for arm, _ in study.origins):
             progress.remark(f"{arm}: {seam(study.origins[arm, 0].how)}")
         result = run(study, out, option.strategies(options, "pmap"), progress, options.block, option.saved(options))
-    figures = report.plot_study(out)
+    figures = report.plot_study(out, _picture(study.module, result))
     if options.json:
         option.print_json(result)
     else:
@@ -89,6 +91,14 @@ def _asked(options: argparse.Namespace) -> tuple[Any, Path]:
     return study, own(study)
 
 
+def _picture(module: Any, result: Mapping[str, Any]) -> Any:
+    """The picture that a module has of its own, once there is a verdict."""
+    from lrlab.study import told
+
+    own = getattr(module, "picture", None)
+    return (lambda: own(told(result["arms"]))) if own and result["claims"] else None
+
+
 def _report(options: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -102,7 +112,9 @@ def _report(options: argparse.Namespace) -> int:
         figure = options.folder / "branches.png"
     else:
         kept, show = report.read_study(options.folder), report.print_study
-        draw, figure = (lambda kept, path: report.plot_study(options.folder)), options.folder / "figure.png"
+        module = catalogue.load(kept["experiment"]) if kept["experiment"] in catalogue.names() else None
+        draw = lambda kept, path: report.plot_study(options.folder, _picture(module, kept))
+        figure = options.folder / "figure.png"
     draw(kept, figure)
     if options.json:
         return option.print_json(kept)

@@ -68,7 +68,7 @@ def _show_experiment(options: argparse.Namespace) -> int:
             for arm, experiment in study.arms.items()
         ])  # fmt: skip
     print(
-        f"{study.name} · preset {study.preset} · {_count(len(study.arms), 'arm')} · {_count(study.seeds, 'seed')} · digest {study.digest}"
+        f"{study.name} · preset {study.preset} · {_count(len(study.arms), 'arm')} · {_count(len(study.seeds), 'seed')} · digest {study.digest}"
     )
     for arm, experiment in study.arms.items():
         print(f"\n{arm}")

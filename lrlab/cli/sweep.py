@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
         metavar="SCHEDULE",
         help="schedules without their peak, such as 'warmup(\"5%%\") >> decay()'",
     )
-    sweep.add_argument("--seeds", type=int, metavar="N", help="seeds 0 to N-1 per trial (default: the preset's)")
+    option.seeds(sweep, "per trial")
     sweep.add_argument(
         "--search",
         choices=("grid", "random", "tpe"),
@@ -155,7 +155,7 @@ def _search(options: argparse.Namespace, sweep: Any, out: Path) -> int:
         jobs = workers.submit(words, options.workers, out / "workers", _slurm(options.slurm))
         return _submitted(options, [job.job_id for job in jobs], out, url)
     with (
-        Progress(sweep.study, Console(stderr=True), sweep.total * sweep.study.seeds) as progress,
+        Progress(sweep.study, Console(stderr=True), sweep.total * len(sweep.study.seeds)) as progress,
         workers.beside(words, options.workers - 1, out / "workers") as failed,
     ):
         result = search.run(

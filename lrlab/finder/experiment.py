@@ -17,6 +17,7 @@ from lrlab.population import size, stack
 from lrlab.refusal import Failed, Refused, unknown
 from lrlab.schedule import Schedule, table
 from lrlab.schedule.time import LAST_STEP
+from lrlab.study import which
 from lrlab.train import Member
 
 _TAKE_A_RATE = ("schedule_free_sgd", "schedule_free_adamw")  # of those that are otherwise free of it
@@ -24,7 +25,7 @@ _TAKE_A_RATE = ("schedule_free_sgd", "schedule_free_adamw")  # of those that are
 
 def find(
     experiment: Experiment,
-    seeds: int = 3,
+    seeds: int | range = 3,
     low: float = 1e-7,
     high: float = 10.0,
     steps: int = 100,
@@ -43,7 +44,7 @@ def find(
 
     Args:
         experiment: with durations in any unit.
-        seeds: 0 to `seeds` - 1, each with its own initial values and batches.
+        seeds: how many or which, each with its own initial values and batches.
         low: the first rate.
         high: the last rate.
         steps: how many rates, one for each update.
@@ -54,8 +55,7 @@ def find(
     loss never falls.
     """
     rates = spaced(low, high, steps)
-    if not isinstance(seeds, int) or seeds < 1:
-        raise Refused(f"seeds={seeds!r}: the number of seeds is at least 1")
+    chosen = which(seeds)
     if isinstance(experiment.optimizer, RateFree) and experiment.optimizer.name not in _TAKE_A_RATE:
         raise Refused(
             f"{experiment.optimizer} finds its rate itself and the schedule only multiplies it; leave its peak at 1, or "
@@ -68,15 +68,15 @@ def find(
     if not level.max() > 0:
         raise Refused(f"{experiment.schedule} is 0 all the time; a range test needs a schedule to scale")
     at_peak = np.full(steps, clock[np.argmax(level)])
-    params = jax.tree.map(lambda *drawn: np.stack(drawn), *map(task.init, range(seeds)))
+    params = jax.tree.map(lambda *drawn: np.stack(drawn), *map(task.init, chosen))
     train = jax.device_put(task.load().train)
     like = _member(experiment, rates, tested, False, clock)
-    block = size(task, like, seeds, *batches, strategy(None, *batches, jax.devices()[:1])).block
+    block = size(task, like, len(chosen), *batches, strategy(None, *batches, jax.devices()[:1])).block
     curves = of_task(task, *batches, steps, block)
 
     def played(rates: np.ndarray, trial: bool, frozen: bool = False) -> Curves:
         member = _member(experiment, rates, tested, frozen, clock if trial else at_peak)
-        members = stack([member.replace(seed=seed) for seed in range(seeds)])
+        members = stack([member.replace(seed=seed) for seed in chosen])
         return Curves(*map(np.asarray, curves(params, members, train)))
 
     measure = played if tested is None else _against_frozen(played, experiment.groups[tested], steps)

@@ -19,15 +19,24 @@ from lrlab.schedule import parse
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-def plot_study(folder: Path) -> list[Path]:
-    """Draw a study, a column per group of arms: schedules, held-out loss over seeds, final loss against the peak.
+def plot_study(folder: Path, picture: Callable[[], "Figure"] | None = None) -> list[Path]:
+    """Draw a study into its folder as PNG and SVG, by its module's own `picture` where it has one.
 
-    Arms are named "group / arm @ peak". The curves are those of the last peak named; the lowest row shows all peaks and
-    is left out where no arm has several. PNG and SVG.
+    The usual picture has a column per group of arms: schedules, held-out loss over seeds, final loss against the peak. Arms are
+    named "group / arm @ peak". The curves are those of the last peak named; the lowest row shows all peaks and is
+    left out where no arm has several.
     """
-    study = read_study(folder)
+    figure = picture() if picture else _usual(folder, read_study(folder))
+    paths = [folder / "figure.png", folder / "figure.svg"]
+    for path in paths:
+        save(figure, path)
+    return paths
+
+
+def _usual(folder: Path, study: Mapping[str, Any]) -> "Figure":
     columns, names = _layout(study)
     style = dict(zip(names, styles(len(names)), strict=True))
     basins = any(len(peaks) > 1 for arms in columns.values() for peaks in arms.values())
@@ -59,34 +68,38 @@ def plot_study(folder: Path) -> list[Path]:
     figure.suptitle(
         f"{study['experiment']} ({study['preset']}): mean and range over {_seeds(study)} seeds", fontsize=11
     )
-    paths = [folder / "figure.png", folder / "figure.svg"]
-    for path in paths:
-        save(figure, path)
-    return paths
+    return figure
 
 
 def print_study(study: Mapping[str, Any], console: Console) -> None:
     """The arms with their final metrics, then each claim with its verdict."""
+    early = [end for end in ("diverged", "stopped", "unfinished") if any(map(_count(end), study["arms"].values()))]
+    if study["arms"]:
+        _print_arms(study, early, console)
+    for claim in study["claims"]:
+        console.print(f"[bold]{'HELD' if claim['holds'] else 'NOT HELD HERE'}[/]  {claim['text']}")
+        console.print(f"      {_interval(claim)}", highlight=False)
+        if claim.get("paper"):
+            console.print(f"      the paper: {claim['paper']}", highlight=False)
+    if "unfinished" in early:
+        console.print("No verdict yet: runs that are unfinished count with what they measured last.")
+    elif not study["claims"]:
+        console.print("No verdict: it needs every arm and at least 3 seeds.")
+
+
+def _print_arms(study: Mapping[str, Any], early: Sequence[str], console: Console) -> None:
     metrics = list(dict.fromkeys(name for run in study["arms"].values() for name in run["final"]))
     title = f"{study['experiment']} · preset {study['preset']} · mean ± sd over {_seeds(study)} seeds"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("arm", no_wrap=True)
     for name in metrics:
         table.add_column(name, justify="right", no_wrap=True)
-    early = [end for end in ("diverged", "stopped", "unfinished") if any(map(_count(end), study["arms"].values()))]
     for end in early:
         table.add_column(end, justify="right", no_wrap=True)
     for arm, run in study["arms"].items():
         ends = [f"{count} of {len(run['seeds'])}" if (count := _count(end)(run)) else "" for end in early]
         table.add_row(arm, *(_mean(run["final"].get(name, [])) for name in metrics), *ends)
     console.print(table)
-    for claim in study["claims"]:
-        console.print(f"[bold]{'HELD' if claim['holds'] else 'NOT HELD HERE'}[/]  {claim['text']}")
-        console.print(f"      {_interval(claim)}", highlight=False)
-    if "unfinished" in early:
-        console.print("No verdict yet: runs that are unfinished count with what they measured last.")
-    elif not study["claims"]:
-        console.print("No verdict: it needs every arm and at least 3 seeds.")
 
 
 def read_study(folder: Path) -> dict[str, Any]:
@@ -187,6 +200,8 @@ def _interval(claim: Mapping[str, Any]) -> str:
     because = f" ({claim['because']})" if claim["because"] else ""
     if claim["measured"] is None or not np.isfinite(claim["measured"]):
         return f"no number{because}"
+    if claim["low"] == claim["high"]:
+        return f"{claim['measured']:.4f} {claim['unit']}{because}"
     return (
         f"{claim['measured']:+.4f} {claim['unit']}, 95 % interval [{claim['low']:+.4f}, {claim['high']:+.4f}]{because}"
     )

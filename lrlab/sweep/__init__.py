@@ -1,6 +1,6 @@
 """Sweeps: one experiment at many values of its numbers and shapes, trained as populations, and what comes out."""
 
-from lrlab.sweep.basin import Basin, Optimum, basin, log_parabola, sensitivity
+from lrlab.sweep.basin import Basin, Optimum, Tuned, basin, log_parabola, sensitivity, tuned
 from lrlab.sweep.plan import Sweep, plan, run
 from lrlab.sweep.space import Axis, Range, axis
 
@@ -10,10 +10,12 @@ __all__ = [
     "Optimum",
     "Range",
     "Sweep",
+    "Tuned",
     "axis",
     "basin",
     "log_parabola",
     "plan",
     "run",
     "sensitivity",
+    "tuned",
 ]

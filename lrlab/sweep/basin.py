@@ -49,6 +49,41 @@ def basin(values: Sequence[float], losses: np.ndarray, seed: int = 0) -> Basin:
     return Basin(mean, low, high, best, optimum, best in (0, len(mean) - 1))
 
 
+class Tuned(NamedTuple):
+    """An arm at its best value: what it loses there, for each seed."""
+
+    value: float  # common to all seeds
+    losses: list[float]  # by the parabola of each seed; nan where every value diverged
+    values: list[float]  # of each seed by itself
+    at_edge: bool  # the true optimum may lie beyond the values tried
+
+
+def tuned(values: Sequence[float], losses: Sequence[Sequence[float]] | np.ndarray) -> Tuned:
+    """An arm that was run at several `values`, with `losses` [values, seeds], at its optimum by `log_parabola`.
+
+    The value is chosen on the seeds that are then compared, which flatters every arm alike. A value at which some run
+    diverged is no candidate.
+
+    >>> arm = tuned([1e-3, 1e-2, 1e-1], [[2.0, 2.2], [1.0, 1.1], [2.0, 2.2]])
+    >>> round(arm.value, 4), arm.losses, arm.at_edge
+    (0.01, [1.0, 1.1], False)
+    """
+    losses = np.asarray(losses, float)
+    known = np.where(np.isfinite(losses), losses, np.nan)
+    mean = known.mean(1)
+    if np.isnan(mean).all():
+        lost = [float("nan")] * losses.shape[1]
+        return Tuned(float("nan"), lost, lost, False)
+    best, value = int(np.nanargmin(mean)), log_parabola(values, mean)
+    own = [log_parabola(values, one) if np.isfinite(one).any() else float("nan") for one in known.T]
+    at_edge = best in (0, len(mean) - 1)
+    if value == values[best]:
+        return Tuned(value, known[best].tolist(), own, at_edge)
+    x, around = np.log(values), slice(best - 1, best + 2)
+    through = np.polynomial.polynomial.polyfit(x[around] - x[best], known[around], 2)
+    return Tuned(value, np.polynomial.polynomial.polyval(np.log(value) - x[best], through).tolist(), own, at_edge)
+
+
 def log_parabola(values: Sequence[float], losses: Sequence[float] | np.ndarray) -> float:
     """The value of lowest loss, by the parabola in log(value) through the lowest loss and its neighbours.
 

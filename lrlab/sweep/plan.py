@@ -76,7 +76,7 @@ def plan(
     bases: Experiment | Mapping[str, Experiment],
     vary: Mapping[str, Sequence[Any] | Range] | None = None,
     shapes: Sequence[str | Schedule] = (),
-    seeds: int = study.SEEDS,
+    seeds: int | range = study.SEEDS,
     search: Search = "grid",
     trials: int = 32,
     halve: int = 0,
@@ -91,7 +91,7 @@ def plan(
         bases: the experiment, or several by the names of their arms, an axis of their own.
         vary: path to the values, or the `Range`, that it takes; a word of the schedule stands for how long it lasts.
         shapes: schedules without their peak, another axis.
-        seeds: runs of each trial.
+        seeds: runs of each trial: how many, or which.
         search: "grid" takes every combination, "random" draws `trials` of them, "tpe" asks for as many as it learns.
         halve: rungs, spread evenly over the run, at which the half with the higher `metric` is stopped.
         name, preset: of the experiment, for the record.
@@ -127,7 +127,7 @@ def plan(
     named = {f"{i:03d} {told(trial)}".strip(): trial for i, trial in enumerate(listed)}
     arms = {label: space.experiment(trial) for label, trial in named.items()}
     beside = f"{search} {varied} {metric}" * (search == "tpe") + f" {prune} {metric}" * bool(prune)
-    planned = study.Study(name, preset, None, arms, seeds, _halving(arms, halve, metric), beside=beside)
+    planned = study.Study(name, preset, None, arms, study.which(seeds), _halving(arms, halve, metric), beside=beside)
     return Sweep(planned, space, *(({}, trials) if search == "tpe" else (named, len(named))))
 
 
@@ -173,9 +173,9 @@ def conclude(
     return result
 
 
-def initial(out: Path, arm: str, seeds: int) -> float:
+def initial(out: Path, arm: str, seeds: range) -> float:
     """The training loss before the first update, mean over seeds."""
-    first = [next(rows(study.folder(out, arm, seed))) for seed in range(seeds)]
+    first = [next(rows(study.folder(out, arm, seed))) for seed in seeds]
     return float(np.mean([np.nan if row["loss"] is None else row["loss"] for row in first]))
 
 

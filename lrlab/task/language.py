@@ -168,6 +168,17 @@ class Language:
         return 1 << max(0, (_LOGITS // self.symbols).bit_length() - 1)
 
     @property
+    def unigram_loss(self) -> float:
+        """The held-out loss, in nats, of a model that knows how often each byte or token is and nothing of what came before.
+
+        A transformer whose training collapsed ends there. Bytes or tokens that the training text lacks count as seen once.
+        """
+        data = self.load()
+        seen = np.maximum(np.bincount(data.train.ravel(), minlength=self.symbols), 1)
+        held = data.valid.ravel()[: data.held_out * self.sequence + 1]
+        return float(-np.log(seen / seen.sum())[held].mean())
+
+    @property
     def parameters(self) -> int:
         """How many numbers the model learns."""
         return module.count(self)
