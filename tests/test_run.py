@@ -15,6 +15,7 @@ from lrlab.optim import adamw, sgd
 from lrlab.override import override
 from lrlab.parallel import strategy
 from lrlab.plan import Plan
+from lrlab.published import FOLDER, published
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
 from lrlab.verdict import Claim, between, corrected, equal, exact, lower, often, paired
@@ -336,6 +337,17 @@ def test_an_experiment_that_trains_nothing_has_a_verdict(tmp_path):
     assert run(tmp_path / "out", computed)["claims"][0]["holds"]
     with pytest.raises(lr.Refused, match="trains nothing"):
         run(tmp_path / "out", computed, seeds=3)
+
+
+def test_data_that_others_published_are_asked_for_by_name(tmp_path, monkeypatch):
+    monkeypatch.delenv(FOLDER, raising=False)
+    with pytest.raises(lr.Refused, match=r"^runs.csv does not come with lrlab; it is made from example.org: name"):
+        published("runs.csv", "example.org")
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    with pytest.raises(lr.Refused, match=r"runs.csv is not in"):
+        published("runs.csv", "example.org")
+    (tmp_path / "runs.csv").write_text("")
+    assert published("runs.csv", "example.org") == tmp_path / "runs.csv"
 
 
 def test_seeds_may_begin_elsewhere(tmp_path):

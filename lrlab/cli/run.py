@@ -1,12 +1,14 @@
 """`lrlab run` and `lrlab report`: an experiment to its verdict, and what a folder of it holds."""
 
 import argparse
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from lrlab import catalogue
 from lrlab.cli import option
+from lrlab.published import FOLDER
 from lrlab.refusal import Failed, Refused
 
 
@@ -19,6 +21,9 @@ def add(commands: Any) -> None:
     option.devices(run, "pmap")
     option.out(run, "runs/EXPERIMENT-PRESET-DIGEST")
     option.saves(run)
+    run.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of published data, for experiments that read some"
+    )
     option.json_document(run)
     going_on = run.add_argument_group("going on from the folder --out under another schedule, as runs of their own")
     going_on.add_argument(
@@ -43,6 +48,8 @@ def _run(options: argparse.Namespace) -> int:
     from lrlab.progress import Progress
     from lrlab.study import run
 
+    if options.data is not None:
+        os.environ[FOLDER] = str(options.data)
     study, out = _asked(options)
     with Progress(study, Console(stderr=True)) as progress:
         for arm in dict.fromkeys(arm for arm, _ in study.origins):
