@@ -3,6 +3,7 @@
 from lrlab.report.branch import plot_branches, print_branches, read_branches
 from lrlab.report.finder import plot_range_test, print_range_test
 from lrlab.report.gallery import plot_gallery, plot_words
+from lrlab.report.page import Reproduced, write_page
 from lrlab.report.picture import plot_schedules
 from lrlab.report.sample import Sampled, sample, short
 from lrlab.report.study import plot_study, print_study, read_study
@@ -34,6 +35,8 @@ __all__ = [
     "read_sweep",
     "sample",
     "short",
+    "Reproduced",
     "Sampled",
     "sparkline",
+    "write_page",
 ]
