@@ -18,7 +18,7 @@ from lrlab.record import Record
 from lrlab.refusal import unknown
 from lrlab.saving import Kept, Saver, Source, filled, first_members
 from lrlab.task import Data, Task
-from lrlab.train import Member, TrainState, begin, first_state
+from lrlab.train import Member, TrainState, first_state
 
 
 class Pruner(Protocol):
@@ -105,7 +105,7 @@ def start(
     """The newest state that `saver` finds, or else that of `source`, or else the one before the first update."""
     count, whole = len(members), len(members) + -len(members) % (block * strategy.shares)
     stacked = stack([*members, *[members[-1]] * (whole - count)])
-    states, alive = strategy.deal(begin(task, stacked)), strategy.deal(np.arange(whole) < count)
+    states, alive = strategy.begin(task, stacked), strategy.deal(np.arange(whole) < count)
     new = Start(0, states, strategy.deal(stacked), alive, [{} for _ in members], np.empty((count, 0), np.float32))
     like = lambda: Kept(
         first_members(states, count),
@@ -125,7 +125,7 @@ def start(
     alive[:count] = kept.alive
     return new._replace(
         step=step,
-        states=strategy.deal(filled(kept.states, whole)),
+        states=strategy.lay(task, filled(kept.states, whole)),
         alive=strategy.deal(alive),
         notes=notes,
         tail=np.asarray(kept.tail),

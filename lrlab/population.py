@@ -51,12 +51,13 @@ def size(
     Raises `Refused` if the device cannot hold even one.
     """
     state = jax.eval_shape(first_state, member, task.init(0))
-    weights, held = _bytes(state.params), _bytes(state)
+    own = strategy.own(task, state)
+    weights, held = _bytes(own.params), _bytes(own)
     memory, needs = _SHARE * _memory(strategy.devices[0]), held + 2 * weights  # the gradient and the update beside it
     if needs > memory:
         raise Refused(
             f"one run needs {needs / 2**30:.1f} GiB for its parameters, gradient and optimizer, and the device lends "
-            f"{memory / 2**30:.1f}; make the model smaller, or share it over devices with --parallel mesh"
+            f"{memory / 2**30:.1f}; make the model smaller, or share it over more devices with --mesh fsdp=N"
         )
     each = -(-count // strategy.shares)
     if block is None:

@@ -27,7 +27,12 @@ from lrlab.schedule import Schedule
 from lrlab.task import Params, Task
 
 Metrics = dict[str, jax.Array]
+Gather = Callable[[Params], Params]
 _CURVED = 64  # examples, at most, whose loss's sharpness is measured
+
+
+def _same(params: Params) -> Params:
+    return params
 
 
 class TrainState(NamedTuple):
@@ -74,10 +79,14 @@ class Member(Node):
 
 def begin(task: Task, members: Member) -> TrainState:
     """The states of a population before the first update, each array [members, ...]; `members` is stacked likewise."""
+    return first_states(members, first_params(task, members))
+
+
+def first_params(task: Task, members: Member) -> Params:
+    """The parameters of a population before the first update, [members, ...], on the host."""
     seeds, places = np.unique(members.seed, return_inverse=True)
     drawn = [task.init(int(seed)) for seed in seeds]
-    params = jax.tree.map(lambda *each: np.stack(each)[places], *drawn)
-    return _first_states(members, params)
+    return jax.tree.map(lambda *each: np.stack(each)[places], *drawn)
 
 
 def first_state(member: Member, params: Params) -> TrainState:
@@ -88,7 +97,9 @@ def first_state(member: Member, params: Params) -> TrainState:
     return TrainState(jnp.zeros((), jnp.int32), params, opt_state, watched)  # type: ignore[arg-type]
 
 
-def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = None) -> Callable[..., Any]:
+def make_step(
+    task: Task, batch: int, accumulate: int = 1, axis: str | None = None, gather: Gather = _same
+) -> Callable[..., Any]:
     """`step(state, member, train, rows) -> (state, metrics)`, pure.
 
     Args:
@@ -96,6 +107,7 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
         batch: examples per update, over all devices.
         accumulate: microbatches per update; the clock counts updates.
         axis: the mapped axis over devices, if any; `rows` are then this device's share of `arange(batch)`.
+        gather: brings parameters that devices share to where the loss needs them.
 
     Metrics are scalars of the global batch before the update: loss, the gradient's norm before clipping, and the
     learning rate (and any other scheduled hyperparameter, and the bound on the norm) that the update used.
@@ -106,11 +118,11 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
 
         def loss_of(params, rows):
             examples = task.batch(train, member.seed, state.step, rows, batch)
-            return task.loss(params, examples, noise, rows).sum()
+            return task.loss(gather(params), examples, noise, rows).sum()
 
         def loss_of_micro(params, rows, places, number):
             examples = task.batch(train, member.seed, number, places, batch // accumulate)
-            return task.loss(params, examples, noise, rows).sum()
+            return task.loss(gather(params), examples, noise, rows).sum()
 
         size, scale = batch, None
         if member.batches is None:
@@ -150,7 +162,7 @@ def make_step(task: Task, batch: int, accumulate: int = 1, axis: str | None = No
 
 
 # jitted: several optax optimizers return their parameters' own buffers, which could not be donated twice
-_first_states = jax.jit(jax.vmap(first_state))
+first_states = jax.jit(jax.vmap(first_state))
 
 
 def make_chunk(step: Callable[..., Any], length: int) -> Callable[..., Any]:
@@ -214,7 +226,7 @@ def over_members(advance: Callable[..., Any], block: int) -> Callable[..., Any]:
     return population
 
 
-def make_look(task: Task, held_out: int, at_once: int, batch: int) -> Callable[..., Any]:
+def make_look(task: Task, held_out: int, at_once: int, batch: int, gather: Gather = _same) -> Callable[..., Any]:
     """`look(state, member, valid, train) -> (state, metrics)`: the held-out metrics, and the watchers told of them.
 
     With the monitor "sharpness" there are two more: the sharpness of the training loss over the first of the `batch` that
@@ -223,7 +235,7 @@ def make_look(task: Task, held_out: int, at_once: int, batch: int) -> Callable[.
     evaluate = make_evaluate(task, held_out, at_once)
 
     def look(state: TrainState, member: Member, valid: Any, train: Any) -> tuple[TrainState, Metrics]:
-        metrics = evaluate(evaluation_params(state.opt_state, state.params), valid)
+        metrics = evaluate(gather(evaluation_params(state.opt_state, state.params)), valid)
         if "sharpness" in member.monitor:
             loss = loss_on(task, train, member.seed, state.step, min(batch, _CURVED))
             metrics |= curvature(loss, state.params, state.opt_state, jax.random.key(member.seed))
@@ -254,7 +266,7 @@ def _accumulated(value_and_grad: Callable[..., Any], params: Params, rows: jax.A
     """Summed loss and gradient over `rows`, `accumulate` microbatches one after another."""
     if accumulate == 1:
         return value_and_grad(params, rows)
-    micro = rows.reshape(accumulate, -1)
+    micro = rows.reshape(-1, accumulate).T  # in this order each device of a mesh has its share of each
     first = value_and_grad(params, micro[0])
     return lax.scan(
         lambda sums, rows: (jax.tree.map(jnp.add, sums, value_and_grad(params, rows)), None), first, micro[1:]
@@ -272,9 +284,8 @@ def _counted(
     """Summed loss and gradient over the first `count` microbatches of `rows`, which are numbered from `before` on, so that
     an epoch holds every example once however large the batches are.
     """
-    here, each = rows.shape[0], rows.shape[0] // accumulate
-    micro = rows.reshape(accumulate, each)
-    places = rows[:each] // here * each + rows[:each] % here  # in a microbatch over all devices
+    micro = rows.reshape(-1, accumulate).T
+    places = micro[0] // accumulate  # in a microbatch over all devices
     zeros = jax.tree.map(
         lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(value_and_grad, params, micro[0], places, before)
     )

@@ -136,9 +136,11 @@ def test_run_names_its_folder_by_the_digest(module, tmp_path, capsys):
     assert "No verdict: it needs every arm and at least 3 seeds." in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("parallel", ["pmap", "mesh"])
-def test_run_on_eight_devices(module, parallel, capsys):
-    assert main(["run", module, "--seeds", "1", "--json", "--parallel", parallel, "--set", "steps=4"]) == 0
+@pytest.mark.parametrize(
+    "words", [["--parallel", "pmap"], ["--parallel", "mesh"], ["--mesh", "data=2,fsdp=2,tensor=2"]]
+)
+def test_run_on_eight_devices(module, words, capsys):
+    assert main(["run", module, "--seeds", "1", "--json", *words, "--set", "steps=4"]) == 0
     assert json.loads(capsys.readouterr().out)["arms"]
 
 
@@ -190,6 +192,8 @@ def test_a_diverged_arm_ends_in_exit_code_3_with_its_records_kept(module, tmp_pa
         (["run", "claim", "--set", "steps"], "write path=value"),
         (["run", "claim", "--set", "batch=6"], "a batch of 6 cannot be shared by 8 devices; set batch=8"),
         (["run", "claim", "--parallel", "cluster"], "invalid choice: 'cluster'"),
+        (["run", "claim", "--mesh", "data=2,fsdp=2"], "--mesh data=2,fsdp=2 is for 4 devices, and there are 8"),
+        (["run", "claim", "--mesh", "data=8", "--parallel", "pmap"], "--parallel pmap has no axes"),
         (["report", "nowhere"], "nowhere holds no study"),
         (["rnu"], "invalid choice: 'rnu'"),
         ([], "the following arguments are required: COMMAND"),

@@ -15,7 +15,7 @@ import lrlab as lr
 from lrlab import record, study
 from lrlab.experiment import Experiment
 from lrlab.optim import adamw, early_stopping
-from lrlab.parallel import strategy
+from lrlab.parallel import Axes, strategy
 from lrlab.saving import Interrupted, Saves
 from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
@@ -50,9 +50,9 @@ class Cut(study.Watcher):
         self.remarks.append(text)
 
 
-def run(out, base=BASE, watch=None, seeds=2, saves=Saves(every=10), devices=1, how=None, block=None, **arms):  # noqa: B008
+def run(out, base=BASE, watch=None, seeds=2, saves=Saves(every=10), devices=1, how=None, axes=None, block=None, **arms):  # noqa: B008
     module = types.SimpleNamespace(BASE=base, ARMS=arms or {"one": {}}, PRESETS={"cpu": {}}, verdict=lambda runs: [])
-    chosen = lambda e: strategy(how, e.batch, e.accumulate, jax.devices()[:devices])
+    chosen = lambda e: strategy(how, e.batch, e.accumulate, jax.devices()[:devices], axes)
     prepared = study.prepare(module, "digits", seeds=seeds)
     return study.run(prepared, out, chosen, watch or study.Watcher(), block, saves)
 
@@ -91,11 +91,22 @@ def test_a_run_that_is_cut_off_again_and_again_comes_to_the_same_end(whole, tmp_
     assert resumed[-1] == 40
 
 
-@pytest.mark.parametrize(("how", "devices"), [("pmap", 2), ("mesh", 4), ("members", 3)])
-def test_it_may_go_on_on_other_devices_to_rounding(whole, tmp_path, how, devices):
+@pytest.mark.parametrize(
+    ("how", "devices", "axes"),
+    [("pmap", 2, None), ("mesh", 4, None), ("members", 3, None), ("mesh", 8, Axes(data=2, fsdp=2, tensor=2))],
+)
+def test_it_may_go_on_on_other_devices_to_rounding(whole, tmp_path, how, devices, axes):
+    before = None if axes is None else Axes(fsdp=2)
     with pytest.raises(Fault):
-        run(tmp_path, watch=Cut(35), one={}, high={"schedule.peak": 0.03})
-    run(tmp_path, how=how, devices=devices, one={}, high={"schedule.peak": 0.03})
+        run(
+            tmp_path,
+            watch=Cut(35),
+            devices=1 if before is None else 2,
+            axes=before,
+            one={},
+            high={"schedule.peak": 0.03},
+        )
+    run(tmp_path, how=how, devices=devices, axes=axes, one={}, high={"schedule.peak": 0.03})
     for name, rows in records(tmp_path).items():
         # another order of summation, grown over 30 updates
         assert rows[-1]["final"]["loss"] == pytest.approx(whole[name][-1]["final"]["loss"], rel=1e-4)

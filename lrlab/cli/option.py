@@ -68,6 +68,11 @@ def devices(parser: argparse.ArgumentParser, usual: str) -> None:
         help=f"what several devices share: each batch (pmap, mesh), or the runs (members); default: {usual}",
     )
     parser.add_argument(
+        "--mesh",
+        metavar="AXES",
+        help="share the batch, parameters and matrices over a mesh of devices: data=2,fsdp=2,tensor=2 (default: all data)",
+    )
+    parser.add_argument(
         "--block", type=int, metavar="N", help="runs vmapped together (default: by device, size and memory)"
     )
 
@@ -106,11 +111,12 @@ def strategies(options: argparse.Namespace, usual: str) -> Any:
     import jax
 
     from lrlab.cli import cache
-    from lrlab.parallel import strategy
+    from lrlab.parallel import Axes, strategy
 
     cache.keep()
-    name = options.parallel or (usual if len(jax.devices()) > 1 else None)
-    return lambda experiment: strategy(name, experiment.batch, experiment.accumulate)
+    axes = None if options.mesh is None else Axes.parse(options.mesh)
+    name = options.parallel or (usual if axes is None and len(jax.devices()) > 1 else None)
+    return lambda experiment: strategy(name, experiment.batch, experiment.accumulate, axes=axes)
 
 
 def schedules(parser: argparse.ArgumentParser) -> None:

@@ -27,8 +27,18 @@ class Work(NamedTuple):
     dtype: str  # of their operands
 
 
+class Cut(NamedTuple):
+    """An axis of some parameters along which devices may share them."""
+
+    path: str  # a regular expression, found in the parameters' paths, such as `layers.0.mlp.up.kernel`
+    axis: int
+    parts: int  # what it may be cut into, such as heads; as many devices as divide it may share it
+
+
 class Task(Protocol):
     """The interface between a task and the step. Every method but `load` and `init` is pure and traceable.
+
+    A task may also have `cuts`, a tuple of `Cut`: what the axis `tensor` of a mesh shares.
 
     Shapes: b examples on this device out of a global batch of `size`; `rows` [b] int32 are their positions in it.
     """

@@ -25,9 +25,7 @@ def attend(name: str, q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
     """Softmax attention in which no place sees a later one; [b, t, h, d] each -> [b, t, h, d]."""
     if name == "cudnn":
         return jax.nn.dot_product_attention(q, k, v, is_causal=True, implementation="cudnn")
-    b, t, h, d = q.shape
-    by_head = (x.transpose(0, 2, 1, 3).reshape(b * h, t, d) for x in (q, k, v))
-    return fused.attention(*by_head).reshape(b, h, t, d).transpose(0, 2, 1, 3)
+    return fused.attention(*(x.swapaxes(1, 2) for x in (q, k, v))).swapaxes(1, 2)
 
 
 def _lack(device: Any, size: int) -> str:

@@ -20,7 +20,7 @@ def _stay(x):
 def _dot(a, b, i, j, dtype=None):
     """Contract axis i of a with axis j of b; both matrices, or stacks of them."""
     stack = tuple(range(a.ndim - 2))
-    return jax.lax.dot_general(a, b, (((i,), (j,)), (stack, stack)), preferred_element_type=dtype)
+    return jax.lax.dot_general(a, b, (((i % a.ndim,), (j % b.ndim,)), (stack, stack)), preferred_element_type=dtype)
 
 
 @jax.custom_vjp
@@ -90,7 +90,7 @@ gelu.defvjp(lambda x: (jax.nn.gelu(x, approximate=True), x), _gelu_backward)
 
 @jax.custom_vjp
 def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
-    """Causal softmax attention of [g, t, d] -> [g, t, d], g examples times heads, scores scaled by 1/sqrt(d).
+    """Causal softmax attention of [..., t, d] -> [..., t, d] for each example and head, scores scaled by 1/sqrt(d).
 
     Long sequences go in two blocks of queries: the first never meets the second half of the keys.
     """
@@ -100,34 +100,34 @@ def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> jax.Array:
 def _attention_forward(q, k, v):
     q = q * q.shape[-1] ** -0.5
     outs, kept = [], []
-    for i, j in _blocks(q.shape[1]):
-        s = _dot(q[:, i:j], _stay(k[:, :j].transpose(0, 2, 1)), 2, 1, F32)
-        s = jnp.where(np.tri(j, dtype=bool)[None, i:], s, -jnp.inf)
+    for i, j in _blocks(q.shape[-2]):
+        s = _dot(q[..., i:j, :], _stay(k[..., :j, :].swapaxes(-1, -2)), -1, -2, F32)
+        s = jnp.where(jnp.broadcast_to(np.tri(j, dtype=bool)[i:], s.shape), s, -jnp.inf)
         e = jnp.exp(s - s.max(-1, keepdims=True))
         inverse, e = (1 / e.sum(-1, keepdims=True)).astype(v.dtype), e.astype(v.dtype)
-        outs.append(_dot(e, v[:, :j], 2, 1) * inverse)
+        outs.append(_dot(e, v[..., :j, :], -1, -2) * inverse)
         kept.append((e, inverse))
-    out = jnp.concatenate(outs, 1)
+    out = jnp.concatenate(outs, -2)
     return out, (q, k, v, kept, out)
 
 
 def _attention_backward(saved, g):
     q, k, v, kept, out = saved
-    blocks = _blocks(q.shape[1])
+    blocks = _blocks(q.shape[-2])
     dq, dk, dv = [], [], []
     for (i, j), (e, inverse) in zip(blocks, kept, strict=True):
-        gi = g[:, i:j] * inverse
-        inner = (gi.astype(F32) * out[:, i:j]).sum(-1, keepdims=True)
-        ds = (e * (_dot(gi, v[:, :j], 2, 2, F32) - inner)).astype(v.dtype)
-        dq.append(_dot(ds, k[:, :j], 2, 1) * q.shape[-1] ** -0.5)
-        dk.append(_stay(_dot(q[:, i:j], ds, 1, 1)).transpose(0, 2, 1))
-        dv.append(_stay(_dot(gi, e, 1, 1)).transpose(0, 2, 1))
+        gi = g[..., i:j, :] * inverse
+        inner = (gi.astype(F32) * out[..., i:j, :]).sum(-1, keepdims=True)
+        ds = (e * (_dot(gi, v[..., :j, :], -1, -1, F32) - inner)).astype(v.dtype)
+        dq.append(_dot(ds, k[..., :j, :], -1, -2) * q.shape[-1] ** -0.5)
+        dk.append(_stay(_dot(q[..., i:j, :], ds, -2, -2)).swapaxes(-1, -2))
+        dv.append(_stay(_dot(gi, e, -2, -2)).swapaxes(-1, -2))
 
     def joined(parts):
         """Keys met by several blocks of queries gather the gradients of all of them."""
-        return jnp.concatenate([sum(part[:, i:j] for part in parts[n:]) for n, (i, j) in enumerate(blocks)], 1)
+        return jnp.concatenate([sum(part[..., i:j, :] for part in parts[n:]) for n, (i, j) in enumerate(blocks)], -2)
 
-    return jnp.concatenate(dq, 1), joined(dk), joined(dv)
+    return jnp.concatenate(dq, -2), joined(dk), joined(dv)
 
 
 def _blocks(t):

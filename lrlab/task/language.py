@@ -9,7 +9,7 @@ import numpy as np
 
 from lrlab.refusal import Refused
 from lrlab.schedule import Horizon
-from lrlab.task import Data, Params, Work, check, fused, module, text, tokens
+from lrlab.task import Cut, Data, Params, Work, check, fused, module, text, tokens
 from lrlab.task.sample import bits, epoch_length, visit
 from lrlab.task.transformer import Decoder
 
@@ -98,6 +98,22 @@ class Language:
     def model(self, draw: module.Draw) -> Decoder:
         """The transformer, with parameters from `draw`."""
         return Decoder(self, draw)
+
+    @property
+    def cuts(self) -> tuple[Cut, ...]:
+        """What devices may share: heads, hidden units and symbols, so that a block needs two sums over the devices.
+
+        Reference: Shoeybi et al. 2019, Megatron-LM, arXiv:1909.08053.
+        """
+        hidden = self.expansion * self.width
+        return (
+            Cut(r"attention\.qkv", 1, self.heads),
+            Cut(r"attention\.out", 0, self.heads),
+            Cut(r"mlp\.up", 1, hidden),
+            Cut(r"mlp\.down", 0, hidden),
+            Cut("^embedding", 0, self.symbols),
+            Cut("^head", 1, self.symbols),
+        )
 
     @property
     def symbols(self) -> int:

@@ -88,7 +88,7 @@ class Attention(nnx.Module):
     def __init__(self, spec: "Language", draw: Draw):
         self.heads, self.rotary, self.normed = spec.heads, spec.positions == "rope", spec.qk_norm
         self.wanted, self.compute = spec.attention, spec.compute
-        self.qkv = Linear(draw, spec.width, 3 * spec.width, _std(spec, spec.width))
+        self.qkv = Linear(_by_head(draw, spec.heads), spec.width, 3 * spec.width, _std(spec, spec.width))
         if spec.qk_norm:
             self.query_norm, self.key_norm = (Norm(spec.norm, spec.width // spec.heads) for _ in "qk")
         self.out = Linear(draw, spec.width, spec.width, _std(spec, spec.width, residual=True))
@@ -96,7 +96,7 @@ class Attention(nnx.Module):
     def __call__(self, x: jax.Array, t: int) -> jax.Array:
         """[n, d] -> [n, d], with t tokens to an example."""
         n, d = x.shape
-        q, k, v = jnp.moveaxis(self.qkv(x).reshape(n // t, t, 3, self.heads, -1), 2, 0)
+        q, k, v = jnp.moveaxis(self.qkv(x).reshape(n // t, t, self.heads, 3, -1), 3, 0)
         if self.normed:
             q, k = self.query_norm(q), self.key_norm(k)
         if self.rotary:
@@ -151,6 +151,15 @@ def rotate(x: jax.Array) -> jax.Array:
     cos, sin = np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
     a, b = x[..., :half], x[..., half:]
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], -1).astype(x.dtype)
+
+
+def _by_head(draw, heads):
+    """Draws queries, keys and values of all heads, and puts the columns of a head side by side: so heads may be shared."""
+
+    def drawn(shape, std):
+        return draw(shape, std).reshape(shape[0], 3, heads, -1).swapaxes(1, 2).reshape(shape)
+
+    return drawn
 
 
 def _std(spec, fan_in, residual=False):
