@@ -3,13 +3,9 @@
 import os
 from pathlib import Path
 
-from lrlab.refusal import Refused
+from lrlab.refusal import Lacking
 
 FOLDER = "LRLAB_DATA"
-
-
-class Lacking(Refused):
-    """Published data that are needed are not there."""
 
 
 def published(name: str, source: str) -> Path:

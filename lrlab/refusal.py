@@ -8,6 +8,10 @@ class Refused(ValueError):
     """The request was wrong; the message says what was given, why, and what to write instead (exit code 2)."""
 
 
+class Lacking(Refused):
+    """The request needs data that are not there."""
+
+
 class Failed(RuntimeError):
     """The request was right and the run failed: it diverged, or a disk or device gave up (exit code 3)."""
 

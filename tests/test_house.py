@@ -12,7 +12,7 @@ import pytest
 
 from lrlab import catalogue
 from lrlab.parallel import strategy
-from lrlab.published import Lacking
+from lrlab.refusal import Lacking
 from lrlab.report import plot_study
 from lrlab.study import Watcher, prepare, run, told
 

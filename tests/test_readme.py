@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from lrlab import catalogue
-from lrlab.cli import main
+from lrlab.cli import _parser, main
+from lrlab.override import assignment
 from lrlab.study import prepare
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 
 
 def test_the_python_blocks_run_one_after_another(tmp_path, monkeypatch, capsys):
@@ -32,11 +34,32 @@ def test_the_module_in_the_readme_is_an_experiment(tmp_path):
         assert prepare(module, "mine", preset).total == 6
 
 
-@pytest.mark.parametrize("line", re.findall(r"^    lrlab ((?:show|lint) .*|list.*)$", README, re.MULTILINE))
+@pytest.mark.parametrize("line", re.findall(r"^    lrlab ((?:show|lint) .*|list.*)$", README + TUTORIAL, re.MULTILINE))
 def test_a_command_works_as_written(line, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(shlex.split(line, comments=True)) == 0
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("line", re.findall(r"^    lrlab ((?:run|find|sweep) .*)$", TUTORIAL, re.MULTILINE))
+def test_a_command_of_the_tutorial_is_one(line):
+    """It is read to the end, and its experiment and changes are there; `scripts/pictures tutorial` runs it."""
+    options = _parser().parse_args(shlex.split(line))
+    prepare(
+        catalogue.load(options.experiment),
+        options.experiment,
+        options.preset,
+        options.arm,
+        dict(map(assignment, options.set)),
+    )
+
+
+def test_every_picture_of_the_tutorial_follows_the_command_that_draws_it():
+    drawn = re.findall(
+        r"^    lrlab .*(?:--plot |--out )(\w+)(?:\.png)?\n\n!\[.+\]\(tutorial/(\w+)\.png\)", TUTORIAL, re.MULTILINE
+    )
+    assert [name for name, _ in drawn] == [picture for _, picture in drawn] == re.findall(r"\(tutorial/(\w+)", TUTORIAL)
+    assert all((ROOT / "docs" / "tutorial" / f"{name}.png").is_file() for name, _ in drawn)
 
 
 def test_the_pictures_exist():

@@ -8,6 +8,7 @@ from lrlab.refusal import Failed, Refused
 from lrlab.report.sample import Sampled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe & Ito's palette, told apart by colour-blind readers; dashes tell the arms apart without colour
@@ -45,6 +46,17 @@ def frames(n_rows: int, n_columns: int, width: float, height: float, heights: Se
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25, linewidth=0.5)
     return figure, axes
+
+
+def log_values(axis: "Axes") -> None:
+    """A logarithmic axis of what is drawn already: 1, 2 and 5 of each decade are named, of more than two decades 1 alone."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    low, high = axis.get_xlim()
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
+    axis.xaxis.set_major_formatter(lambda value, place: f"{value:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
 
 
 def check_suffix(path: Path) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lrlab.record import read_json
 from lrlab.refusal import Refused
-from lrlab.report.style import frames, save, styles
+from lrlab.report.style import frames, log_values, save, styles
 
 
 def read_sweep(folder: Path) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def plot_sweep(sweep: Mapping[str, Any], path: Path) -> None:
             )
             axis.plot(found["value"], height, "|", markersize=9, color=style["color"])
     if all(value > 0 for line in basins for value in line["values"]):
-        axis.set_xscale("log")
+        log_values(axis)
     axis.set_xlabel(f"{basins[0]['path']}" if basins else "")
     axis.set_ylabel(f"final {sweep['metric']}{' (nats)' * (sweep['metric'] == 'loss')}")
     axis.set_title(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrlab.refusal import Refused
+from lrlab.refusal import Lacking, Refused
 from lrlab.task import tokens
 
 SUFFIXES = (".txt", ".md", ".rst", ".py")
@@ -90,7 +90,7 @@ def _text(path: Path) -> bytes:
     if path.is_file():
         return path.read_bytes()
     if not path.is_dir():
-        raise Refused(f"there is no text at {path}; give a file, a folder, or None for {_DEFAULT}")
+        raise Lacking(f"there is no text at {path}; give a file, a folder, or None for {_DEFAULT}")
     if not (files := _files(path)):
         raise Refused(f"the folder {path} has no {', '.join(SUFFIXES)} file; give a folder that has, or a file")
     return b"".join(file.read_bytes() for file in files)
