@@ -13,7 +13,7 @@ from published import published
 
 import lrlab as lr
 from lrlab.refusal import Refused
-from lrlab.theory import best_cooldown, best_peak, bound, continued, cooled, final_bound, transferred
+from lrlab.theory import best_cooldown, best_peak, bound, continued, cooled, final_bound, refined, transferred
 
 PRECISION = 1e-6  # relative: float32 rounds rates to 6e-8, and the bound is linear in them and in their squares
 
@@ -199,6 +199,42 @@ def test_the_rate_falls_with_the_square_root_of_the_horizon():
         assert transferred(1.0, one, four) == pytest.approx(4**-power, rel=0.02)
 
 
+# ---- schedules refined by gradient norms (Defazio et al. 2023)
+
+
+@given(runs())
+@settings(max_examples=30)
+def test_a_refined_schedule_is_that_of_the_theorem(run):
+    _, G, unit = run
+    w = [1 / g**2 for g in G.astype(float)]
+    rates = np.array([w[t] * sum(w[t + 1 :]) for t in range(len(w))])
+    np.testing.assert_allclose(refined(G), rates / rates.max(), rtol=1e-12)
+    np.testing.assert_allclose(refined(unit * G.astype(float)), refined(G), rtol=1e-12)  # whatever the norms' unit
+
+
+def test_norms_that_do_not_change_give_the_linear_decay():
+    np.testing.assert_allclose(refined(np.ones(401))[:-1], lr.decay(400)(np.arange(400)), rtol=PRECISION)
+
+
+@pytest.mark.parametrize("power", [-0.5, -0.25, 0.25, 0.5])
+def test_a_refined_schedule_has_a_lower_bound_than_any_that_does_not_know_the_norms(power):
+    T, G = np.arange(400), np.arange(1.0, 402) ** power
+    lowest = best_peak(refined(G)[:-1], G[:-1]).bound
+    for shape in (lr.decay(400), lr.decay(400, curve=lr.cosine), lr.stable(320) >> lr.decay(80), lr.stable(400)):
+        assert lowest < 0.97 * best_peak(shape(T), G[:-1]).bound
+
+
+def test_a_running_median_passes_over_a_spike():
+    G = np.ones(100)
+    G[40] = 50.0
+    assert refined(G)[40] < 1e-3
+    np.testing.assert_array_equal(refined(G, smooth=0.1), refined(np.ones(100)))
+
+
+def test_adam_takes_the_first_power():
+    np.testing.assert_allclose(refined([2.0, 1.0, 1.0], power=1), [0.5 * 2, 1, 0])
+
+
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
@@ -207,6 +243,10 @@ def test_the_rate_falls_with_the_square_root_of_the_horizon():
         (lambda: bound([1.0, -1.0]), "finite and not negative"),
         (lambda: best_peak([1.0, np.nan]), "rates are finite"),
         (lambda: bound(np.ones(3), gradient_norms=np.ones(2)), "gradient norms of shape (2,) do not fit 3 rates"),
+        (
+            lambda: refined([1.0, 0.0]),
+            "refined by the gradient norms of one run, at least two, all positive and finite",
+        ),
         (lambda: continued([], [1.0]), "updates behind it and before it"),
     ],
 )

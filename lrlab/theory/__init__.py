@@ -5,6 +5,7 @@ from lrlab.theory.fitting import Fitted, Observed, Score, fit, score
 from lrlab.theory.last_iterate import BestPeak, best_peak, bound, final_bound
 from lrlab.theory.laws import LAWS, Law, law
 from lrlab.theory.quadratic import expected_loss
+from lrlab.theory.refinement import refined
 from lrlab.theory.rules import (
     AdamScaled,
     Rule,
@@ -22,7 +23,7 @@ from lrlab.theory.transfer import best_cooldown, continued, cooled, transferred
 __all__ = [
     "BestPeak", "best_peak", "bound", "final_bound",
     "best_cooldown", "continued", "cooled", "transferred",
-    "expected_loss",
+    "expected_loss", "refined",
     "LAWS", "Law", "law", "Fitted", "Observed", "Score", "fit", "score",
     "Design", "design_by_bound", "design_by_law", "simplified",
     "AdamScaled", "Rule", "adam_warmup", "decay_timescale", "edge_of_stability", "horizon_scaling", "linear_scaling",
