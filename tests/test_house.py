@@ -38,7 +38,7 @@ FLOORS = {
     },
     5: {"loop", "saving"},
     6: {"experiment", "override", "verdict", "catalogue", "runs", "study"},
-    7: {"branch", "sweep", "finder"},
+    7: {"branch", "coordinates", "sweep", "finder"},
     8: {"progress", "report"},
     9: {"cli", "__main__"},
 }

@@ -331,6 +331,26 @@ def test_init_has_the_variance_it_says():
     assert small["mlp"]["down"]["kernel"].std() == pytest.approx(0.01, rel=0.02)
 
 
+def test_mup_is_table_8_of_its_paper():
+    """Yang et al. 2022: embeddings and readout are drawn as at the base, the output is times base / width, attention is
+    divided by the head size and not by its root; matrices from width to width are drawn with variance 1 / fan-in either way.
+    """
+    wide = Language(width=128, heads=2, layers=1)
+    mup, at_base = (dataclasses.replace(wide, mup_base=base) for base in (32, 128))
+    params, tokens = wide.init(0), tokens_of(wide)
+    stds = lambda task: {name: np.std(leaf) for name, leaf in jax.tree_util.tree_leaves_with_path(task.init(0))}
+    for name, std in stds(mup).items():
+        from_width_to_width = "layers" in str(name) or "norm" in str(name)
+        assert std == pytest.approx(stds(wide)[name] * (1 if from_width_to_width else 2), rel=1e-5)
+    logits = lambda task, params=params: np.asarray(task.logits(params, tokens[:, :-1]))
+    np.testing.assert_array_equal(logits(at_base), logits(wide))
+    scaled = jax.tree.map(np.copy, params)
+    scaled["head"]["kernel"] *= 32 / 128
+    queries = scaled["layers"]["0"]["attention"]["qkv"]["kernel"].reshape(128, 2, 3, 64)[:, :, 0]
+    queries *= 16**0.5 / 64 / 64**-0.5  # heads of 64, and of 16 at the base, where the scale is 16^-0.5
+    np.testing.assert_allclose(logits(mup), logits(wide, scaled), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("positions", ["learned", "rope"])
 @pytest.mark.parametrize("norm_position", ["pre", "post"])
 def test_a_later_byte_does_not_change_earlier_losses(positions, norm_position):
@@ -377,6 +397,8 @@ def test_a_task_is_a_hashable_value():
         (lambda: Language(width=30, heads=4), "4 heads cannot share a width of 30; write a multiple of 4"),
         (lambda: Language(width=6, heads=2, positions="rope"), "the head size 3 is odd; write a width of 12"),
         (lambda: Language(layers=0), r"Language\(layers=0\): write a positive whole number"),
+        (lambda: Language(mup_base=0), r"Language\(mup_base=0\): write a positive whole number"),
+        (lambda: Language(mup_base=8, initializer="gpt2"), "the same at every width; write initializer='fan_in'"),
         (lambda: Language(sequence=True), r"Language\(sequence=True\): write a positive whole number"),
         (lambda: Language(validation=1.0), r"validation=1.0\): write a number from 0.0 to below 1.0"),
         (lambda: Digits(network="cn"), "there is no network 'cn'; did you mean 'cnn'"),

@@ -49,6 +49,10 @@ class Language:
             runs slower on a CPU. The parameters and the numbers are the same.
         initializer: "fan_in" draws every matrix with variance 1 / fan-in; "gpt2" with standard deviation 0.02, residual
             projections less. The second needs hundreds of steps to leave the bigram plateau below a width of 128.
+        mup_base: the width whose best rates are to be the best at any (muP, Yang et al. 2022, table 8), of a model with as
+            many heads: embeddings and head are drawn as there, the output is multiplied by mup_base / width, and attention is
+            scaled by 1 / head size. `groups=mup(width, mup_base, matrices=r"layers.*kernel")` does the optimizer's part.
+            None is the standard parametrization, which the base itself has either way.
         validation: share of the text, at its end, that is held out; or a path to another text of the same kind.
         held_out: at most so many examples of it, its first; None for all.
 
@@ -75,12 +79,13 @@ class Language:
     remat: bool = False
     scan: bool = False
     initializer: Literal["fan_in", "gpt2"] = "fan_in"
+    mup_base: int | None = None
     validation: float | str = 0.1
     held_out: int | None = None
 
     def __post_init__(self) -> None:
         check.choices(self)
-        optional = [name for name in ("vocabulary", "held_out") if getattr(self, name) is not None]
+        optional = [name for name in ("vocabulary", "held_out", "mup_base") if getattr(self, name) is not None]
         check.positive(self, "sequence", "width", "layers", "heads", "expansion", *optional)
         if not isinstance(self.validation, str):
             check.between(self, "validation", 0.0, 1.0)
@@ -88,6 +93,11 @@ class Language:
         if self.width % self.heads:
             raise Refused(
                 f"{given}: {self.heads} heads cannot share a width of {self.width}; write a multiple of {self.heads}"
+            )
+        if self.mup_base and self.initializer != "fan_in":
+            raise Refused(
+                f"Language(mup_base={self.mup_base}, initializer='{self.initializer}'): its standard deviation is the same at "
+                "every width; write initializer='fan_in'"
             )
         if self.attention == "cudnn" and self.compute == "float32":
             raise Refused("Language(attention='cudnn'): cuDNN attends in 16 bits; write compute='bfloat16' with it")
@@ -119,6 +129,11 @@ class Language:
     def symbols(self) -> int:
         """How many different bytes or tokens the model knows."""
         return self.vocabulary or (tokens.GPT2 if tokens.named(self.text) else 256)
+
+    @property
+    def base_width(self) -> int:
+        """The width at which both parametrizations are the same."""
+        return self.mup_base or self.width
 
     def load(self) -> Data:
         """The corpus in rows of `sequence`, uint8 or uint16. Raises `Refused` if there is none or too little."""
@@ -155,6 +170,10 @@ class Language:
         """What the model expects after each of the tokens, [b, t] -> [b, t, vocabulary] in the compute dtype."""
         logits = module.merge(self, params)(jnp.asarray(tokens).astype(jnp.int32))
         return logits.reshape(*tokens.shape, self.symbols)
+
+    def activations(self, params: Params, batch: jax.Array) -> dict[str, jax.Array]:
+        """What the layers give for the inputs of a batch, by name in the order of the model; [b t, d], logits at the end."""
+        return module.merge(self, params).activations(jnp.asarray(batch[:, :-1]).astype(jnp.int32))
 
     def held(self, valid: jax.Array, rows: jax.Array) -> jax.Array:
         """Consecutive windows that do not overlap, [b, sequence + 1] bytes or tokens."""

@@ -26,14 +26,15 @@ class Decoder(nnx.Module):
 
     def __init__(self, spec: "Language", draw: Draw):
         self.spec = spec
-        self.embedding = nnx.Param(draw((spec.symbols, spec.width), _std(spec, spec.width)))
+        std = _std(spec, spec.base_width)  # of what does not map width to width
+        self.embedding = nnx.Param(draw((spec.symbols, spec.width), std))
         if spec.positions == "learned":
-            self.positions = nnx.Param(draw((spec.sequence, spec.width), _std(spec, spec.width)))
+            self.positions = nnx.Param(draw((spec.sequence, spec.width), std))
         self.layers = nnx.Dict({str(i): Block(spec, draw) for i in range(spec.layers)})
         if spec.norm_position == "pre":
             self.norm = Norm(spec.norm, spec.width)
         if not spec.tied:
-            self.head = Linear(draw, spec.width, spec.symbols, _std(spec, spec.width))
+            self.head = Linear(draw, spec.width, spec.symbols, std)
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """[b, t] integers -> [b t, vocabulary] logits in the compute dtype."""
@@ -41,17 +42,31 @@ class Decoder(nnx.Module):
 
     def stream(self, tokens: jax.Array) -> jax.Array:
         """What the head is given: [b, t] integers -> [b t, d]."""
-        b, t = tokens.shape
-        x = self.embedding[...][tokens]  # cast after the gather: its gradient is a sum over all places of a token
-        if self.spec.positions == "learned":
-            x = x + self.positions[...][None, :t]
-        x = self._through_layers(x.astype(self.spec.compute).reshape(b * t, -1), t)
-        return self.norm(x) if self.spec.norm_position == "pre" else x
+        return self._finished(self._through_layers(self._embedded(tokens), tokens.shape[1]))
+
+    def activations(self, tokens: jax.Array) -> dict[str, jax.Array]:
+        """The stream after the embedding and after each layer, [b t, d], and the logits, [b t, vocabulary], by name."""
+        x = self._embedded(tokens)
+        seen = {"embedding": x}
+        for i in range(self.spec.layers):
+            x = seen[f"layers.{i}"] = self.layers[str(i)](x, tokens.shape[1])
+        return {**seen, "logits": fused.matmul(self._finished(x), self.unembedding)}
 
     @property
     def unembedding(self) -> jax.Array:
         """The head's matrix, [d, vocabulary]."""
         return self.embedding[...].T if self.spec.tied else self.head.kernel[...]
+
+    def _embedded(self, tokens):
+        b, t = tokens.shape
+        x = self.embedding[...][tokens]  # cast after the gather: its gradient is a sum over all places of a token
+        if self.spec.positions == "learned":
+            x = x + self.positions[...][None, :t]
+        return x.astype(self.spec.compute).reshape(b * t, -1)
+
+    def _finished(self, x):
+        x = self.norm(x) if self.spec.norm_position == "pre" else x
+        return x * (self.spec.base_width / self.spec.width)
 
     def _through_layers(self, x, t):
         layers = [self.layers[str(i)] for i in range(self.spec.layers)]
@@ -88,6 +103,7 @@ class Attention(nnx.Module):
     def __init__(self, spec: "Language", draw: Draw):
         self.heads, self.rotary, self.normed = spec.heads, spec.positions == "rope", spec.qk_norm
         self.wanted, self.compute = spec.attention, spec.compute
+        self.scale = (spec.base_width / spec.width) ** 0.5
         self.qkv = Linear(_by_head(draw, spec.heads), spec.width, 3 * spec.width, _std(spec, spec.width))
         if spec.qk_norm:
             self.query_norm, self.key_norm = (Norm(spec.norm, spec.width // spec.heads) for _ in "qk")
@@ -101,6 +117,7 @@ class Attention(nnx.Module):
             q, k = self.query_norm(q), self.key_norm(k)
         if self.rotary:
             q, k = rotate(q), rotate(k)
+        q = q * self.scale  # beside the root of the head size, by which scores are divided
         name = attention.kernel(self.wanted, self.compute, d // self.heads)
         return self.out(attention.attend(name, q, k, v).reshape(n, d))
 
