@@ -2,6 +2,8 @@
 
 import html.parser
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +81,31 @@ def test_the_page_is_whole_escaped_and_fetches_nothing(tmp_path):
 def test_numbers_read_as_what_they_are(tmp_path, claim, text):
     write_page([verdict(tmp_path / "one", **claim)], tmp_path / "index.html", tmp_path / "claims.md")
     assert text in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no chromium on this machine")
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_browser_needs_no_sideways_scrolling(tmp_path, width):
+    one = verdict(
+        tmp_path / "one", paper="-0.77 % loss at 610M parameters", text="a_name_without_a_place_to_break " * 20
+    )
+    (one.folder / "figure.png").write_bytes((ROOT / "docs" / "tutorial" / "basin.png").read_bytes())
+    write_page(
+        [one._replace(note=f"A claim.\n\n{'    a table in the note that is wide ' * 9}")],
+        page := tmp_path / "index.html",
+        tmp_path / "claims.md",
+    )
+    told = "onload = () => parent.postMessage(document.documentElement.scrollWidth + ' ' + innerWidth, '*')"
+    opened = "document.querySelectorAll('details').forEach(one => one.open = true)"
+    page.write_text(f"{page.read_text()}<script>{opened}; {told}</script>")
+    frame = f'<iframe src="index.html" style="width: {width}px; border: 0"></iframe>'  # no window is narrower than 500
+    (tmp_path / "frame.html").write_text(f"<script>onmessage = told => document.title = told.data</script>{frame}")
+    words = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    words += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=9000", "--dump-dom"]
+    words += [(tmp_path / "frame.html").as_uri()]
+    dom = subprocess.run(["chromium", *words], capture_output=True, text=True, timeout=120).stdout
+    needed, there = map(int, re.search(r"<title>(\d+) (\d+)</title>", dom).groups())
+    assert needed <= there == width
 
 
 def test_an_unknown_experiment_is_refused():

@@ -20,7 +20,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; } h2 { margin: 3rem 0 .3rem; font-size
 h2 + p { margin-top: 0; font-size: 1.05rem; }
 .faint { color: var(--faint); font-size: .9rem; }
 a { color: #0055aa; }
-img { display: block; max-width: 100%; height: auto; margin: 1rem 0; }
+img { display: block; max-width: min(100%, 48rem); height: auto; margin: 1rem 0; }
 pre { overflow-x: auto; padding: .8rem; background: #f6f8fa; font-size: .85rem; line-height: 1.45; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
@@ -89,7 +89,8 @@ def _machine(told: Sequence[tuple[Reproduced, Any]]) -> str:
 
 
 def _of_machine(origin: Any) -> str:
-    devices = ", ".join(f"{origin['devices'].count(kind)} of {kind}" for kind in dict.fromkeys(origin["devices"]))
+    kinds = [device.removeprefix("cpu:") for device in origin["devices"]]
+    devices = ", ".join(f"{kinds.count(kind)} \N{MULTIPLICATION SIGN} {kind}" for kind in dict.fromkeys(kinds))
     versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     return f"{devices}; {origin['platform']}; Python {origin['python']}, {versions}"
 
@@ -163,4 +164,6 @@ def _cell(text: str) -> str:
 
 
 def _span(seconds: float) -> str:
+    if seconds < 1:
+        return "under 1 s"
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
