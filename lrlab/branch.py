@@ -6,15 +6,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from lrlab import checkpoint, study
+from lrlab import checkpoint, runs, study
 from lrlab.experiment import Experiment
+from lrlab.origin import Origin
 from lrlab.override import from_values, override
 from lrlab.parallel import Strategy
 from lrlab.record import read_json, write_json
 from lrlab.refusal import Refused
-from lrlab.runs import Origin, Watcher
+from lrlab.rollback import rollbacks
+from lrlab.runs import Watcher
 from lrlab.saving import Saves
 from lrlab.schedule import Horizon, Schedule, parse
 from lrlab.schedule.compat.piece import first
@@ -157,6 +157,11 @@ def followed(old: Experiment, new: Experiment, step: int, schedule: str) -> Expe
 
 def origin(trunk: Path, arm: str, seed: int, step: int, old: Experiment, new: Experiment, how: str) -> Origin:
     """Where a run begins that goes on from a run of `trunk`. Raises `Refused` if that has no checkpoint of `step`."""
+    if rollbacks(study.folder(trunk, arm, seed)):
+        raise Refused(
+            f"{trunk}: {arm}, seed {seed} went back to a checkpoint at a rate of its own, so nothing goes on from it; run "
+            "its schedule, which its experiment.json holds, as an experiment"
+        )
     there = saved(trunk, arm).get(seed, {})
     if step not in there:
         kept = ", ".join(map(str, sorted(there))) or "none"
@@ -179,25 +184,12 @@ def origin(trunk: Path, arm: str, seed: int, step: int, old: Experiment, new: Ex
 def saved(out: Path, arm: str) -> dict[int, dict[int, tuple[Path, int, int]]]:
     """Seed -> step -> the population's checkpoints, its place there and the number of members, of an arm of a folder."""
     found: dict[int, dict[int, tuple[Path, int, int]]] = {}
-    for path in sorted((out / "checkpoints").glob("*/population.json")):
-        runs = read_json(path)["runs"]
-        for place, (name, seed) in enumerate(runs):
+    for folder, names in runs.saved(out / "checkpoints"):
+        for place, (name, seed, *_) in enumerate(names):
             if name == arm:
-                for step in checkpoint.steps(path.parent):
-                    found.setdefault(seed, {})[step] = (path.parent, place, len(runs))
+                for step in checkpoint.steps(folder):
+                    found.setdefault(seed, {})[step] = (folder, place, len(names))
     return found
-
-
-def seam(origin: Mapping[str, Any]) -> str:
-    """How the rate goes on, in words.
-
-    >>> seam({"folder": "a", "step": 80, "rate_before": 0.1, "rate_after": 0.05})
-    'goes on from a after 80 updates; the rate jumps from 0.1 to 0.05'
-    """
-    before, after = origin["rate_before"], origin["rate_after"]
-    same = np.isclose(before, after, rtol=1e-6)
-    rate = f"the rate goes on at {after:.4g}" if same else f"the rate jumps from {before:.4g} to {after:.4g}"
-    return f"goes on from {origin['folder']} after {origin['step']} updates; {rate}"
 
 
 def differs(new: study.Study, out: Path) -> str | None:

@@ -69,6 +69,10 @@ class Progress(Watcher):
             told += f"  stopped after {end['step']} updates: {end['because']}"
         self._print(f"[{self.done}/{self.total}] {arm}, seed {seed}: {told}")
 
+    def went_back(self, arm: str, seed: int, told: str) -> None:
+        self.done -= 1
+        self._print(f"{arm}, seed {seed}: {told}")
+
     def remark(self, text: str) -> None:
         self._print(text)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from lrlab import loop
 from lrlab.device import least_seconds
 from lrlab.experiment import Experiment
 from lrlab.loop import Pruner
+from lrlab.origin import Origin
 from lrlab.parallel import Program, Strategy, compiled
 from lrlab.population import kind, size
 from lrlab.record import Record, last, provenance, read_json, write_json
@@ -29,23 +30,13 @@ class Run(NamedTuple):
     arm: str
     seed: int
     folder: Path
-    origin: "Origin | None" = None
+    origin: Origin | None = None
+    attempt: int = 0  # how often it went back to a checkpoint, at another rate
 
     @property
     def name(self) -> list[Any]:
         """What names it within a study."""
-        return [self.arm, self.seed]
-
-
-class Origin(NamedTuple):
-    """The member of another population that a run begins from, and how it came to that."""
-
-    folder: Path  # of that population's checkpoints
-    step: int
-    members: int
-    steps: int
-    place: int
-    how: dict[str, Any]  # for the record: from where, by which decision, the rate before and after
+        return [self.arm, self.seed, *([self.attempt] if self.attempt else [])]
 
 
 class Watcher:
@@ -65,6 +56,9 @@ class Watcher:
     def ended(self, arm: str, seed: int, end: dict[str, Any]) -> None:
         """A run ended, now or in an earlier session; `end` is the last row of its record."""
 
+    def went_back(self, arm: str, seed: int, told: str) -> None:
+        """A run that ended goes back to a checkpoint and will end again."""
+
     def remark(self, text: str) -> None:
         """Something else that a reader should know, such as where runs go on."""
 
@@ -77,6 +71,7 @@ def train(
     block: int | None = None,
     pruner: Pruner | None = None,
     saves: Saves | None = None,
+    alone: bool = False,
 ) -> int:
     """Train the runs whose folders do not hold them to their end, alike ones together.
 
@@ -88,6 +83,7 @@ def train(
         block: members vmapped together; None leaves it to the device.
         pruner: decides which of them go on.
         saves: when to save.
+        alone: whether each that was not saved with others is a population of its own.
 
     Returns how many compilations it took. Raises `Interrupted` if the process was asked to stop, `Refused` if a folder
     holds a run on other data.
@@ -105,7 +101,7 @@ def train(
     programs: dict[Program, int] = {}
     with asked_to_stop() as asked:
         for (*_, strategy, _), alike in kinds.items():
-            for together, fit in _populations(alike, checkpoints, strategy, block):
+            for together, fit in _populations(alike, checkpoints, strategy, block, alone):
                 population = _Population(together, strategy, fit, checkpoints)
                 programs.setdefault(population.program, population.program.compilations)
                 population.train(watch, pruner, saves or Saves(), asked)
@@ -128,18 +124,24 @@ def end(folder: Path) -> dict[str, Any]:
     return row if "end" in row else {}
 
 
-def _populations(alike: list[Run], checkpoints: Path, strategy: Strategy, block: int | None):
+def saved(checkpoints: Path) -> Iterator[tuple[Path, list[Any]]]:
+    """The populations that a folder of checkpoints holds, each with the names of its runs."""
+    for path in sorted(checkpoints.glob("*/population.json")):
+        yield path.parent, read_json(path)["runs"]
+
+
+def _populations(alike: list[Run], checkpoints: Path, strategy: Strategy, block: int | None, alone: bool):
     """Populations of runs of one kind, and how many members at a time: those that were saved first, as they were."""
     left = {json.dumps(run.name): run for run in alike}
     one = alike[0].experiment
     fit = lambda count: size(one.task, one.member(0), count, one.batch, one.accumulate, strategy, block)
-    for path in sorted(checkpoints.glob("*/population.json")):
-        names = [json.dumps(name) for name in read_json(path)["runs"]]
+    for _, runs in saved(checkpoints):
+        names = [json.dumps(name) for name in runs]
         if all(name in left for name in names):
             yield [left.pop(name) for name in names], fit(len(names)).block
     rest = list(left.values())
     if rest:
-        members, vmapped = fit(len(rest))
+        members, vmapped = fit(1 if alone else len(rest))
         for first in range(0, len(rest), members):
             yield rest[first : first + members], vmapped
 
@@ -180,6 +182,7 @@ class _Population:
             self._write(begun.step)
             watch.began([(run.arm, run.seed) for run in self.runs], self.plan.steps, unit, per_step, self.least_s)
             records = [stack.enter_context(Record(run.folder, begun.step)) for run in self.runs]
+            self._note_rollbacks(begun.step, records)
             ended = loop.run(
                 self.task, members, self.plan, self.data, self.strategy, records, watch.step, self.block, pruner and pruner.among([run.arm for run in self.runs]), saver, begun
             )  # fmt: skip
@@ -187,6 +190,13 @@ class _Population:
         self._write(begun.step, wall_s=ended.wall_s, tokens_per_s=ended.per_s * per_step, mfu=mfu)
         for run in self.runs:
             watch.ended(run.arm, run.seed, end(run.folder))
+
+    def _note_rollbacks(self, step: int, records: Sequence[Record]) -> None:
+        """The row that precedes the first update after a run went back."""
+        for run, record in zip(self.runs, records):
+            if run.attempt and run.origin and run.origin.step == step:
+                told = {name: run.origin.how[name] for name in ("diverged", "rate_before", "rate_after")}
+                record.write([{"step": step, "rollback": told}])
 
     def _source(self) -> Source | None:
         origins = [run.origin for run in self.runs if run.origin is not None]
@@ -206,11 +216,13 @@ class _Population:
                 about = {"arm": run.arm, "seed": run.seed, "digest": run.experiment.digest, **run.experiment.values()}
                 write_json(run.folder / "experiment.json", about)
             path = run.folder / "provenance.json"
-            before = read_json(path).get("resumed", []) if path.exists() else []
+            before = read_json(path) if path.exists() else {}
             begins = 0 if run.origin is None else run.origin.step
-            seams = [*before, resumed] if resumed > begins and not speed else before
-            own = {"seed": run.seed, "resumed": seams} | ({} if run.origin is None else {"origin": run.origin.how})
-            write_json(path, {**origin, **own, "wall_s": None, "tokens_per_s": None, **speed})
+            seams = before.get("resumed", []) + [resumed] * (resumed > begins and not speed)
+            kept = {name: before[name] for name in ("origin", "rollbacks") if name in before}
+            own = {} if run.origin is None or run.attempt else {"origin": run.origin.how}
+            about = {**origin, **kept, **own, "seed": run.seed, "resumed": seams}
+            write_json(path, {**about, "wall_s": None, "tokens_per_s": None, **speed})
 
 
 _on_device: dict[tuple[Any, Strategy], Data] = {}

@@ -15,11 +15,13 @@ from lrlab import runs
 from lrlab.experiment import Experiment
 from lrlab.lock import locked
 from lrlab.loop import Halving
+from lrlab.origin import Origin
 from lrlab.override import override
 from lrlab.parallel import Strategy
 from lrlab.record import read_json, write_json
 from lrlab.refusal import Refused, unknown
-from lrlab.runs import Origin, Run, Watcher, end
+from lrlab.rollback import Rollback, decided, rollbacks
+from lrlab.runs import Run, Watcher, end
 from lrlab.saving import Saves
 from lrlab.verdict import Claim, as_json, corrected
 
@@ -36,6 +38,8 @@ class Runs:
     diverged: list[int | None]  # the update at which the loss stopped being finite
     stopped: list[int | None]  # updates done when early stopping ended the run
     folders: list[str]  # where their records lie
+    # the update at which it diverged before it went back to a checkpoint
+    rolled_back: list[int | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -127,13 +131,16 @@ def run(
     watch: Watcher,
     block: int | None = None,
     saves: Saves | None = None,
+    rollback: Rollback | None = None,
 ) -> dict[str, Any]:
     """Train what the folder does not hold yet, write the verdict, and return it all as JSON.
+
+    Runs that diverge are ended, or with `rollback` go back to a checkpoint at a lower rate.
 
     Raises `Refused` if the folder holds something else. Nothing in it is overwritten.
     """
     begun = time.perf_counter()
-    train(study, out, strategy_of, watch, block, saves)
+    train(study, out, strategy_of, watch, block, saves, rollback)
     return conclude(study, out, time.perf_counter() - begun)
 
 
@@ -144,6 +151,7 @@ def train(
     watch: Watcher,
     block: int | None = None,
     saves: Saves | None = None,
+    rollback: Rollback | None = None,
 ) -> int:
     """Train the runs that the folder does not hold yet; the number of compilations it took.
 
@@ -154,7 +162,11 @@ def train(
     _check_folder(study, out)
     with locked(out):
         _claim_folder(study, out)
-        return runs.train(wanted(study, out), out / "checkpoints", strategy_of, watch, block, study.halving, saves)
+        every, checkpoints = wanted(study, out), out / "checkpoints"
+        if rollback is not None:
+            return rollback.train(every, checkpoints, strategy_of, watch, block, saves)
+        going = [decided(run, checkpoints) for run in every]
+        return runs.train(going, checkpoints, strategy_of, watch, block, study.halving, saves)
 
 
 def wanted(study: Study, out: Path) -> list[Run]:
@@ -248,6 +260,7 @@ def _read(out: Path, arm: str, experiment: Experiment, seeds: range) -> Runs:
         [end["step"] - 1 if end["end"] == "diverged" else None for end in ends],
         [end["step"] if end["end"] == "stopped" else None for end in ends],
         list(map(str, folders)),
+        [back[-1]["diverged"] if (back := rollbacks(path)) else None for path in folders],
     )
 
 

@@ -10,6 +10,7 @@ import lrlab as lr
 from lrlab import branch, cli, record, study
 from lrlab.experiment import Experiment
 from lrlab.optim import adamw, group, independent, rest
+from lrlab.origin import seam
 from lrlab.override import from_values
 from lrlab.parallel import strategy
 from lrlab.saving import Saves
@@ -61,7 +62,7 @@ def test_the_decision_and_the_rates_are_in_the_provenance(trunk, tmp_path):
     told = json.loads((study.folder(tmp_path / "out", "40 + decay(10)", 1) / "provenance.json").read_text())["origin"]
     assert (told["step"], told["seed"], told["how"]) == (40, 1, "--branch decay(10)")
     assert told["rate_before"] == told["rate_after"] == pytest.approx(1e-2)
-    assert branch.seam(told) == f"goes on from {trunk} after 40 updates; the rate goes on at 0.01"
+    assert seam(told) == f"goes on from {trunk} after 40 updates; the rate goes on at 0.01"
 
 
 def test_an_interrupted_branch_goes_on(trunk, tmp_path):

@@ -33,7 +33,8 @@ def _branch(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from lrlab import report
-    from lrlab.branch import branches, run, seam
+    from lrlab.branch import branches, run
+    from lrlab.origin import seam
     from lrlab.progress import Progress
 
     planned = branches(options.trunk, options.at, options.cooldown)

@@ -24,6 +24,12 @@ def add(commands: Any) -> None:
     run.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of published data, for experiments that read some"
     )
+    run.add_argument(
+        "--rollback",
+        type=float,
+        metavar="FACTOR",
+        help="a run that diverges goes back to its last good checkpoint and goes on with FACTOR times the rate, at most 3 times",
+    )
     option.json_document(run)
     going_on = run.add_argument_group("going on from the folder --out under another schedule, as runs of their own")
     going_on.add_argument(
@@ -44,17 +50,19 @@ def _run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from lrlab import report
-    from lrlab.branch import seam
+    from lrlab.origin import seam
     from lrlab.progress import Progress
     from lrlab.study import run
 
+    rollback = _rollback(options)
     if options.data is not None:
         os.environ[FOLDER] = str(options.data)
     study, out = _asked(options)
     with Progress(study, Console(stderr=True)) as progress:
         for arm in dict.fromkeys(arm for arm, _ in study.origins):
             progress.remark(f"{arm}: {seam(study.origins[arm, 0].how)}")
-        result = run(study, out, option.strategies(options, "pmap"), progress, options.block, option.saved(options))
+        strategies, saves = option.strategies(options, "pmap"), option.saved(options)
+        result = run(study, out, strategies, progress, options.block, saves, rollback)
     figures = report.plot_study(out, _picture(study.module, result))
     if options.json:
         option.print_json(result)
@@ -65,6 +73,17 @@ def _run(options: argparse.Namespace) -> int:
     if lost:
         raise Failed(f"every run of {' and of '.join(lost)} diverged; lower schedule.peak, or look at {out} for when")
     return 0
+
+
+def _rollback(options: argparse.Namespace) -> Any:
+    """What is done about runs that diverge."""
+    from lrlab.rollback import Rollback
+
+    if options.rollback is None:
+        return None
+    if options.parallel == "members" or (options.block or 1) > 1:
+        raise Refused("--rollback trains each run alone, not in a population; leave out --block and --parallel members")
+    return Rollback(options.rollback)
 
 
 def _asked(options: argparse.Namespace) -> tuple[Any, Path]:

@@ -60,6 +60,7 @@ def add(commands: Any) -> None:
     option.devices(sweep, "members")
     option.out(sweep, "runs/EXPERIMENT-sweep-DIGEST")
     option.saves(sweep)
+    sweep.add_argument("--rollback", help=argparse.SUPPRESS)
     option.json_document(sweep)
 
 
@@ -102,6 +103,10 @@ def _sweep(options: argparse.Namespace) -> int:
     from lrlab.study import bases, usual_seeds
     from lrlab.sweep import axis, plan, run
 
+    if options.rollback is not None:
+        raise Refused(
+            "--rollback: a sweep trains populations, in which a rate that diverges is a result; it is for lrlab run"
+        )
     if options.trials < 2:
         raise Refused(f"--trials {options.trials}: a search tries two or more")
     for name in ("workers", "together"):

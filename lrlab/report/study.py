@@ -73,7 +73,11 @@ def _usual(folder: Path, study: Mapping[str, Any]) -> "Figure":
 
 def print_study(study: Mapping[str, Any], console: Console) -> None:
     """The arms with their final metrics, then each claim with its verdict."""
-    early = [end for end in ("diverged", "stopped", "unfinished") if any(map(_count(end), study["arms"].values()))]
+    early = [
+        end
+        for end in ("diverged", "rolled_back", "stopped", "unfinished")
+        if any(map(_count(end), study["arms"].values()))
+    ]
     if study["arms"]:
         _print_arms(study, early, console)
     for claim in study["claims"]:
@@ -95,7 +99,7 @@ def _print_arms(study: Mapping[str, Any], early: Sequence[str], console: Console
     for name in metrics:
         table.add_column(name, justify="right", no_wrap=True)
     for end in early:
-        table.add_column(end, justify="right", no_wrap=True)
+        table.add_column(end.replace("_", " "), justify="right", no_wrap=True)
     for arm, run in study["arms"].items():
         ends = [f"{count} of {len(run['seeds'])}" if (count := _count(end)(run)) else "" for end in early]
         table.add_row(arm, *(_mean(run["final"].get(name, [])) for name in metrics), *ends)

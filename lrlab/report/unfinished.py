@@ -16,13 +16,15 @@ def so_far(folder: Path) -> dict[str, Any]:
     """
     about = read_json(folder / "experiment.json")
     runs: dict[tuple[str, int], Rows] = {}
+    folders: dict[tuple[str, int], str] = {}
     for path in sorted(folder.glob("runs/*/seed-*/experiment.json")):
         run = read_json(path)
         runs[run["arm"], run["seed"]] = list(rows(path.parent))
+        folders[run["arm"], run["seed"]] = str(path.parent)
     seeds = sorted({seed for _, seed in runs})
     names = dict.fromkeys(["loss", *(name for run in runs.values() for name in _final(run))])
     arms = {
-        arm: {"schedule": values["schedule"], "seeds": seeds}
+        arm: {"schedule": values["schedule"], "seeds": seeds, "folders": [folders.get((arm, seed)) for seed in seeds]}
         | _came_to([runs.get((arm, seed), []) for seed in seeds], list(names))
         for arm, values in about["arms"].items()
     }
@@ -39,6 +41,7 @@ def _came_to(runs: Sequence[Rows], names: Sequence[str]) -> dict[str, Any]:
         "final": {name: [_final(run).get(name) for run in runs] for name in names},
         "diverged": [end["step"] - 1 if at(end, "diverged") else None for end in ends],
         "stopped": [at(end, "stopped") for end in ends],
+        "rolled_back": [_rolled_back(run) for run in runs],
         "unfinished": [None if end else max(map(updates, run), default=0) for end, run in zip(ends, runs)],
     }
 
@@ -50,3 +53,8 @@ def _final(run: Rows) -> Mapping[str, float | None]:
 
 def _end(run: Rows) -> Mapping[str, Any]:
     return run[-1] if run and "end" in run[-1] else {}
+
+
+def _rolled_back(run: Rows) -> int | None:
+    """The update at which it diverged before it last went back to a checkpoint."""
+    return next((row["rollback"]["diverged"] for row in reversed(run) if "rollback" in row), None)
