@@ -218,8 +218,9 @@ def _manager(folder: Path, policy: _Kept) -> Any:
 def _to_write(state: Any, note: dict[str, Any]) -> Any:
     import orbax.checkpoint as ocp
 
+    leaves = jax.tree.leaves(state)  # Orbax takes dataclasses that are pytrees for leaves; the note has their names
     return ocp.args.Composite(
-        **{_STATE: ocp.args.StandardSave(state), _NOTE: ocp.args.JsonSave({"crc32": _crc32(note), "note": note})}
+        **{_STATE: ocp.args.StandardSave(leaves), _NOTE: ocp.args.JsonSave({"crc32": _crc32(note), "note": note})}
     )
 
 
@@ -247,14 +248,15 @@ def _state(folder: Path, note: Mapping[str, Any], like: Any) -> Any:
     import orbax.checkpoint as ocp
 
     _same_structure(folder, note, like)
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like)
+    target = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in jax.tree.leaves(like)]
     try:
         with _silent(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-            state = reader.restore(folder / str(note["step"]) / _STATE, args=ocp.args.StandardRestore(target))
+            leaves = reader.restore(folder / str(note["step"]) / _STATE, args=ocp.args.StandardRestore(target))
     except (MemoryError, jax.errors.JaxRuntimeError):  # of the device, not of the checkpoint
         raise
     except Exception as error:  # a file cut short raises a bare Exception in Orbax 0.12
         raise _Damaged(_why(error, "its files are missing or cut short")) from error
+    state = jax.tree.unflatten(jax.tree.structure(like), leaves)
     changed = [name for (name, *_, was), (*_, is_) in zip(note["leaves"], _leaves(state)) if was != is_]
     if changed:
         raise _Damaged(f"the bytes of {', '.join(changed[:3])}{' and others' * (len(changed) > 3)} have changed")

@@ -27,6 +27,7 @@ import lrlab as lr
 from lrlab.checkpoint import Checkpoints, kept, restore, steps
 from lrlab.checksum import checksum
 from lrlab.lock import locked
+from lrlab.optim.scheduled import ByGroup
 
 ROOT = Path(__file__).parent.parent
 
@@ -70,6 +71,14 @@ def test_a_state_comes_back_to_the_bit_with_what_was_said_about_it(tmp_path):
     assert_same(found.state, state(7))
     assert (found.step, found.about, found.remarks) == (7, about, ())
     assert type(found.state) is State
+
+
+def test_a_state_may_hold_the_rates_of_groups(tmp_path):
+    """Dataclasses that are pytrees, at which Orbax 0.12 fails."""
+    rates = {"learning_rate": ByGroup(names=("head", "rest"), whole=jnp.float32(1), each=jnp.arange(2.0))}
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, rates)
+    assert_same(restore(tmp_path, like=rates).state, rates)
 
 
 def test_a_state_may_be_donated_as_soon_as_save_returns(tmp_path):
