@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from lrlab.dashboard import Dashboard, opened
 from lrlab.refusal import Refused
-from lrlab.runs import Watcher
+from lrlab.runs import Run, Watcher
 from lrlab.schedule import Finding
 from lrlab.study import Study
 
@@ -17,10 +18,12 @@ from lrlab.study import Study
 class Progress(Watcher):
     """A bar with step, loss, learning rate, tokens per second and time left; lines where there is no terminal."""
 
-    def __init__(self, study: Study, console: Console, total: int | None = None) -> None:
-        """`total` runs where they are not all arms of the study yet."""
+    def __init__(
+        self, study: Study, console: Console, total: int | None = None, dashboards: Sequence[str] = ()
+    ) -> None:
+        """`total` runs where they are not all arms of the study yet; `dashboards` by name show them as well."""
         self.study, self.console, self.total = study, console, study.total if total is None else total
-        self.done = 0
+        self.done, self.shown = 0, dashboards
         self.remarks: set[tuple[str, str]] = set()
         self.bar = Bar(
             TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TextColumn("{task.fields[now]}"),
@@ -72,6 +75,13 @@ class Progress(Watcher):
     def went_back(self, arm: str, seed: int, told: str) -> None:
         self.done -= 1
         self._print(f"{arm}, seed {seed}: {told}")
+
+    def dashboards(self, run: Run, step: int) -> Sequence[Dashboard]:
+        title, about = (
+            f"{run.arm} seed {run.seed}".strip(),
+            {"arm": run.arm, "seed": run.seed, **run.experiment.values()},
+        )
+        return [opened(name, run.folder, step, about, title, run.attempt) for name in self.shown]
 
     def remark(self, text: str) -> None:
         self._print(text)

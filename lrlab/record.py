@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from lrlab.dashboard import Dashboard
 from lrlab.refusal import Failed, Refused
+
+if TYPE_CHECKING:
+    from lrlab.dashboard import Dashboard
 
 _PACKAGES = ("lrlab", "jax", "jaxlib", "optax", "flax", "numpy")
 
@@ -22,7 +24,7 @@ _PACKAGES = ("lrlab", "jax", "jaxlib", "optax", "flax", "numpy")
 class Record:
     """The growing `metrics.jsonl` of one run: rows in the order of steps, then one row that says how it ended."""
 
-    def __init__(self, folder: Path, step: int = 0, dashboards: Sequence[Dashboard] = ()) -> None:
+    def __init__(self, folder: Path, step: int = 0, dashboards: Sequence["Dashboard"] = ()) -> None:
         """Go on with a folder's record where `step` updates were done; with 0, begin it.
 
         Rows that a run left beyond are set aside under a number, metrics.1.jsonl, and not overwritten. `dashboards` are

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrlab import loop
+from lrlab.dashboard import Dashboard
 from lrlab.device import least_seconds
 from lrlab.experiment import Experiment
 from lrlab.loop import Pruner
@@ -58,6 +59,10 @@ class Watcher:
 
     def went_back(self, arm: str, seed: int, told: str) -> None:
         """A run that ended goes back to a checkpoint and will end again."""
+
+    def dashboards(self, run: Run, step: int) -> Sequence[Dashboard]:
+        """Where the rows of a run that goes on after `step` updates are shown; asked for before its record is opened."""
+        return ()
 
     def remark(self, text: str) -> None:
         """Something else that a reader should know, such as where runs go on."""
@@ -181,7 +186,10 @@ class _Population:
                 watch.remark(f"{self.runs[0].folder}: {remark}")
             self._write(begun.step)
             watch.began([(run.arm, run.seed) for run in self.runs], self.plan.steps, unit, per_step, self.least_s)
-            records = [stack.enter_context(Record(run.folder, begun.step)) for run in self.runs]
+            records = [
+                stack.enter_context(Record(run.folder, begun.step, watch.dashboards(run, begun.step)))
+                for run in self.runs
+            ]
             self._note_rollbacks(begun.step, records)
             ended = loop.run(
                 self.task, members, self.plan, self.data, self.strategy, records, watch.step, self.block, pruner and pruner.among([run.arm for run in self.runs]), saver, begun

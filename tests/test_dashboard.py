@@ -3,11 +3,20 @@
 import struct
 import sys
 
+import jax
 import pytest
+from rich.console import Console
 
 import lrlab as lr
-from lrlab.dashboard import TensorBoard, WandB
+from lrlab import cli, notes, study
+from lrlab.dashboard import TensorBoard, WandB, scalars
+from lrlab.experiment import Experiment
+from lrlab.parallel import strategy
+from lrlab.progress import Progress
 from lrlab.record import Record, rows
+from lrlab.rollback import Rollback
+from lrlab.saving import Saves
+from lrlab.task.quadratic import Quadratic
 
 ROWS = [
     {"step": 0, "loss": 2.5, "learning_rate": 0.5},
@@ -69,3 +78,83 @@ def test_tensorboard_reads_the_record_and_forgets_what_a_resumed_run_writes_agai
             record.write(ROWS[step:3])
     again = [(1, "train/loss", 2.25), (1, "train/learning_rate", 0.25), (2, "held_out/loss", 2.25)]
     assert list(events(tmp_path)) == [(0, "train/loss", 2.5), (0, "train/learning_rate", 0.5), *again, (1,), *again]
+
+
+# Gradient descent diverges at rates above 2 over the top eigenvalue, which is 1.
+BOWL = Experiment(
+    Quadratic(dimensions=3),
+    4.0 * lr.warmup("50%") >> lr.decay(),
+    lr.optim.sgd(),
+    400,
+    2,
+    evaluate_every=20,
+    log_every=1,
+)
+_FILE = '''"""A bowl."""
+import lrlab as lr
+from lrlab.experiment import Experiment
+from lrlab.task.quadratic import Quadratic
+BASE = Experiment(Quadratic(dimensions=3), 0.1 * lr.decay(), lr.optim.sgd(), 20, 8, log_every=1)
+ARMS = {"one": {}}
+PRESETS = {"cpu": {"seeds": 1}}
+def verdict(runs):
+    return []
+'''
+
+
+def seen(folder):
+    """What TensorBoard shows: of each session what the later ones did not purge."""
+    shown = []
+    for step, *event in events(folder):
+        shown = [one for one in shown if one[0] < step] if not event else [*shown, (step, *event)]
+    return shown
+
+
+@pytest.fixture
+def mine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(_FILE)
+    return tmp_path
+
+
+def test_a_run_that_is_cut_off_and_goes_back_is_shown_as_its_record_has_it(tmp_path, monkeypatch):
+    def train():
+        with Progress(planned, Console(stderr=True), dashboards=["tensorboard"]) as progress:
+            one = lambda experiment: strategy(None, 2, 1, jax.devices()[:1])
+            study.train(planned, tmp_path, one, progress, saves=Saves(every=40), rollback=Rollback(0.5))
+
+    def crash(note, first, *rest):
+        write(note, first, *rest)
+        if first >= 100:
+            raise ZeroDivisionError
+
+    planned, write = study.Study("bowl", "cpu", None, {"one": BOWL.resolve()}, range(1)), notes.Note.write
+    monkeypatch.setattr(notes.Note, "write", crash)
+    with pytest.raises(ZeroDivisionError):
+        train()
+    monkeypatch.undo()
+    train()
+    folder = study.folder(tmp_path, "one", 0)
+    held = [(row["step"], name, value) for row in rows(folder) for name, value in scalars(row).items()]
+    assert {name for _, name, _ in held} >= {"train/loss", "held_out/loss", "rollback/rate_after", "final/loss"}
+    assert seen(folder) == [(step, name, pytest.approx(value, rel=1e-6)) for step, name, value in held]  # float32 there
+
+
+def test_every_member_of_a_sweep_is_shown(mine):
+    words = ["sweep", "mine.py", "--vary", "schedule.peak=0.1,0.2", "--out", "out"]
+    assert cli.main([*words, "--dashboard", "tensorboard"]) == 0
+    folders = sorted((mine / "out/runs").glob("*/seed-0"))
+    assert len(folders) == 2
+    for folder in folders:
+        assert {step for step, tag, _ in seen(folder) if tag == "train/loss"} == set(range(20))
+
+
+@pytest.mark.parametrize("command", [["run"], ["sweep", "--vary", "schedule.peak=0.1,0.2"]])
+def test_a_dashboard_without_its_package_is_refused_before_anything_is_trained(mine, monkeypatch, capsys, command):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert cli.main([command[0], "mine.py", *command[1:], "--out", "out", "--dashboard", "wandb"]) == 2
+    assert (
+        "wandb is not installed, which this dashboard needs; write pip install 'lrlab[wandb]'"
+        in capsys.readouterr().err
+    )
+    assert not (mine / "out").exists()

@@ -99,6 +99,26 @@ def saved(options: argparse.Namespace) -> Any:
     return Saves(options.save_every, at=tuple(options.save_at))
 
 
+def dashboards(parser: argparse.ArgumentParser) -> None:
+    """Where the records are shown as well."""
+    parser.add_argument(
+        "--dashboard",
+        action="append",
+        default=[],
+        choices=("tensorboard", "wandb"),
+        help="show the records on TensorBoard or Weights & Biases as they grow (may be repeated)",
+    )
+
+
+def shown(options: argparse.Namespace) -> list[str]:
+    """The dashboards by name; refused before anything is trained where a package is missing."""
+    from lrlab.dashboard import needs
+
+    for name in options.dashboard:
+        needs(name)
+    return options.dashboard
+
+
 def out(parser: argparse.ArgumentParser, usual: str) -> None:
     """The folder for records."""
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder for the records (default: {usual})")

@@ -21,6 +21,7 @@ def add(commands: Any) -> None:
     option.devices(run, "pmap")
     option.out(run, "runs/EXPERIMENT-PRESET-DIGEST")
     option.saves(run)
+    option.dashboards(run)
     run.add_argument(
         "--data", type=Path, metavar="DIR", help="folder of published data, for experiments that read some"
     )
@@ -58,7 +59,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.data is not None:
         os.environ[FOLDER] = str(options.data)
     study, out = _asked(options)
-    with Progress(study, Console(stderr=True)) as progress:
+    with Progress(study, Console(stderr=True), dashboards=option.shown(options)) as progress:
         for arm in dict.fromkeys(arm for arm, _ in study.origins):
             progress.remark(f"{arm}: {seam(study.origins[arm, 0].how)}")
         strategies, saves = option.strategies(options, "pmap"), option.saved(options)

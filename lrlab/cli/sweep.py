@@ -60,6 +60,7 @@ def add(commands: Any) -> None:
     option.devices(sweep, "members")
     option.out(sweep, "runs/EXPERIMENT-sweep-DIGEST")
     option.saves(sweep)
+    option.dashboards(sweep)
     sweep.add_argument("--rollback", help=argparse.SUPPRESS)
     option.json_document(sweep)
 
@@ -130,7 +131,7 @@ def _sweep(options: argparse.Namespace) -> int:
     out = options.out or Path("runs") / f"{name}-sweep-{sweep.study.digest}"
     if options.search == "tpe" or options.workers > 1 or options.storage or options.prune or options.slurm:
         return _search(options, sweep, out)
-    with Progress(sweep.study, Console(stderr=True)) as progress:
+    with Progress(sweep.study, Console(stderr=True), dashboards=option.shown(options)) as progress:
         result = run(
             sweep,
             out,
@@ -160,7 +161,9 @@ def _search(options: argparse.Namespace, sweep: Any, out: Path) -> int:
         jobs = workers.submit(words, options.workers, out / "workers", _slurm(options.slurm))
         return _submitted(options, [job.job_id for job in jobs], out, url)
     with (
-        Progress(sweep.study, Console(stderr=True), sweep.total * len(sweep.study.seeds)) as progress,
+        Progress(
+            sweep.study, Console(stderr=True), sweep.total * len(sweep.study.seeds), option.shown(options)
+        ) as progress,
         workers.beside(words, options.workers - 1, out / "workers") as failed,
     ):
         result = search.run(
