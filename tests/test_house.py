@@ -14,7 +14,7 @@ from lrlab import catalogue
 from lrlab.parallel import strategy
 from lrlab.refusal import Lacking
 from lrlab.report import plot_study
-from lrlab.study import Watcher, prepare, run, told
+from lrlab.study import SEEDS, Watcher, prepare, run, told
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
@@ -131,7 +131,12 @@ def test_every_experiment_comes_to_a_verdict_and_a_picture(entry, tmp_path):
     for preset in module.PRESETS:
         prepare(module, entry.name, preset)  # resolves at full size
     try:
-        result = run(prepare(module, entry.name, "cpu", changes=small), tmp_path / "out", one_device, Watcher())
+        result = run(
+            prepare(module, entry.name, "cpu", changes=small, seeds=small and SEEDS),
+            tmp_path / "out",
+            one_device,
+            Watcher(),
+        )
     except Lacking as lacking:
         pytest.skip(str(lacking))
     assert result["claims"]

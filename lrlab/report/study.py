@@ -63,8 +63,16 @@ def _usual(folder: Path, study: Mapping[str, Any]) -> "Figure":
         for axis in axes[2]:
             axis.set_xlabel("peak learning rate")
             _tick_peaks(axis)
-    handles, labels = axes[1, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4), frameon=False, fontsize=9)
+    handles = {name: line for axis in axes[1] for line, name in zip(*axis.get_legend_handles_labels())}
+    fit = int(figure.get_figwidth() / (0.6 + 0.07 * max(map(len, handles))))  # inches
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=min(len(handles), max(fit, 1)),
+        frameon=False,
+        fontsize=9,
+    )
     figure.suptitle(
         f"{study['experiment']} ({study['preset']}): mean and range over {_seeds(study)} seeds", fontsize=11
     )
@@ -191,7 +199,8 @@ def _layout(study: Mapping[str, Any]) -> tuple[dict[str, dict[str, list[str]]], 
 
 def _title(group: str, arms: Mapping[str, Sequence[str]]) -> str:
     shown = {peaks[-1].partition(" @ ")[2] for peaks in arms.values()}
-    return f"{group}, peak {shown.pop()}" if len(shown) == 1 and "" not in shown else group
+    peak = "" if "" in shown else f"peak {shown.pop()}" if len(shown) == 1 else "curves at the last peak of each"
+    return ", ".join(filter(None, (group, peak)))
 
 
 def _mean(values: Sequence[float | None]) -> str:
