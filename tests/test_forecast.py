@@ -14,6 +14,7 @@ from lrlab.cli import main
 from lrlab.curves import read_curves
 from lrlab.refusal import Failed, Refused
 from lrlab.theory import LAWS, Observed, fit, score
+from lrlab.theory.squares import minimise
 
 T = np.arange(2000)
 SCHEDULES = {
@@ -100,6 +101,40 @@ def test_the_small_laws_find_their_own_letters(law):
         ]
     found = fit(law, curves).parameters
     assert found == pytest.approx(x, rel=1e-3)
+
+
+def test_exact_curvature_ends_where_that_of_gauss_and_newton_creeps():
+    """Dennis & Schnabel 1983, example 10.2.4: the less a residual vanishes, the more its own curvature counts."""
+    residuals = lambda z: jnp.array([z[0] + 1, -1.5 * z[0] ** 2 + z[0] - 1])  # least, and not zero, at z = 0
+    with jax.enable_x64(True):
+        start = jnp.ones(2), jnp.array(1e3), jnp.array([0.5]), (-10.0, 10.0), 10
+        crept, ended = (minimise(residuals, *start, exact) for exact in (False, True))
+    assert not crept.converged
+    assert ended.converged
+    assert abs(float(ended.z[0])) < 1e-6
+
+
+def test_what_pushes_out_of_the_box_stays_at_its_end():
+    """The least is at (2, 0.5), outside; in the box it is at (1, 1.5)."""
+    with jax.enable_x64(True):
+        for exact in (False, True):
+            found = minimise(
+                lambda z: jnp.array([z[0] - 2, z[0] + z[1] - 2.5]), jnp.ones(2), 1e3, jnp.zeros(2), (0.0, np.array([1, 9])), 50, exact
+            )  # fmt: skip
+            assert found.converged
+            np.testing.assert_allclose(found.z, [1, 1.5], atol=1e-6)
+
+
+def test_a_warm_up_is_not_fitted():
+    """Whatever the loss was before the rate reached its peak, the letters are the same."""
+    curves = made("tissue", TISSUE, ["cosine", "constant"])
+    before = np.arange(10, 100, 10)
+    more = [
+        Observed(c.rates, np.append(before, c.at), np.append(np.linspace(9, 7, len(before)), c.loss)) for c in curves
+    ]
+    assert fit("tissue", more).parameters == fit("tissue", curves).parameters
+    with pytest.raises(Refused, match="a curve of 2 points after its warm-up is too short to fit; it takes 8"):
+        fit("power", [curves[0], Observed(curves[1].rates, np.arange(80, 104, 2), np.ones(12))])
 
 
 def test_a_forecast_far_away_is_doubted():

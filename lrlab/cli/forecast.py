@@ -102,13 +102,14 @@ def _scheduled(options: argparse.Namespace) -> list[Any]:
 
 
 def _of(fitted: Any, curve: Any) -> dict[str, Any]:
-    from lrlab.theory import score
+    from lrlab.theory import score, warmed_up
 
     loss, (low, high) = fitted.loss(curve.rates, curve.at), fitted.interval(curve.rates, curve.at)
     lists = {"step": curve.at, "lr": curve.rates[curve.at - 1], "loss": loss, "low": low, "high": high}
-    measured = (
-        {} if curve.loss is None else {"measured": curve.loss.tolist(), "score": score(curve.loss, loss)._asdict()}
-    )
+    measured = {}
+    if curve.loss is not None:
+        after = curve.at >= min(warmed_up(curve.rates), curve.at[-1])
+        measured = {"measured": curve.loss.tolist(), "score": score(curve.loss[after], loss[after])._asdict()}
     return {
         "of": curve.name,
         **{name: values.tolist() for name, values in lists.items()},

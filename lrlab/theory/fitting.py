@@ -91,15 +91,17 @@ class Fitted(NamedTuple):
 def fit(which: str, curves: Sequence[Observed], seed: int = 0) -> Fitted:
     """Fit a law to curves: Huber's loss of ln loss, several starts, then 32 refits to resampled blocks of residuals.
 
+    A warm-up is not fitted, as in the papers: points count from where the rate has reached its peak.
+
     Args:
         which: the name of a law: mpl, tissue, power, chinchilla, bjorck, bound.
-        curves: at least eight points each.
+        curves: at least eight points each after the warm-up.
         seed: of the resampling (the Bayesian bootstrap, Rubin 1981, in ten blocks a curve).
 
     Raises `Refused` for curves that cannot determine the law, `Failed` where no start converges.
     """
     of = law(which)
-    curves = [_thinned(curve) for curve in curves]
+    curves = [_thinned(_settled(curve)) for curve in curves]
     _check(of, curves)
     stages = [of] if of.first is None else [of.first, of]
     y, delta = np.log(np.concatenate([curve.loss for curve in curves])), max(DELTA, _noise(curves))
@@ -110,14 +112,10 @@ def fit(which: str, curves: Sequence[Observed], seed: int = 0) -> Fitted:
         x, found = {}, []
         for problem in problems:
             found.append(_best(problem, x))
-            x = _letters(problem.law, found[-1].z)
-        if not all(solution.converged for solution in found):
-            raise Failed(
-                f"the fit of {which} did not converge from any start; give it curves with other schedules, or --law tissue or power"
-            )
+            x = _letters(problem.law, found[-1][0])
         weights, again = _resampled(curves, np.random.default_rng(seed)), {}
-        for problem, solution in zip(problems, found):
-            again = _letters(problem.law, _refitted(problem, solution.z, again, weights))
+        for problem, best in zip(problems, found):
+            again = _letters(problem.law, _refitted(problem, *best, again, weights))
         predicted = np.concatenate([np.asarray(of.loss(x, part)) for part in problems[-1].drives])
     r = np.log(predicted) - y
     return Fitted(
@@ -152,7 +150,7 @@ def _check(of: Law, curves: Sequence[Observed]) -> None:
         )
     for curve in curves:
         if len(curve.loss) < _FEW:
-            raise Refused(f"a curve of {len(curve.loss)} points is too short to fit; it takes {_FEW}")
+            raise Refused(f"a curve of {len(curve.loss)} points after its warm-up is too short to fit; it takes {_FEW}")
         if not (np.isfinite(curve.loss).all() and (curve.loss > 0).all()):
             raise Refused("a law is fitted to losses that are positive and finite; cut a curve before it diverges")
     if of.needs == "falls" and all(
@@ -165,6 +163,20 @@ def _check(of: Law, curves: Sequence[Observed]) -> None:
         raise Refused(
             f"all curves have the same peak, {peaks[0]:.3g}, and {of.name} is about peaks; add runs with others"
         )
+
+
+def warmed_up(rates: np.ndarray) -> int:
+    """How many updates come before the rate is first at its peak, to a thousandth.
+
+    >>> warmed_up(np.array([0.0, 0.5, 1.0, 1.0, 0.5]))
+    2
+    """
+    return int(np.argmax(rates >= 0.999 * np.max(rates)))
+
+
+def _settled(curve: Observed) -> Observed:
+    keep = np.asarray(curve.at) >= warmed_up(np.asarray(curve.rates))
+    return Observed(curve.rates, np.asarray(curve.at)[keep], np.asarray(curve.loss)[keep])
 
 
 def _thinned(curve: Observed) -> Observed:
@@ -216,15 +228,20 @@ class _Problem(NamedTuple):
     delta: float
 
 
-def _best(problem: _Problem, earlier: Letters) -> Solution:
-    """The best of the law's starts; the first law's letters go before."""
+def _best(problem: _Problem, earlier: Letters) -> tuple[jax.Array, bool]:
+    """What is fitted, [p], from the best of the law's starts, and whether that took exact curvature, which is dear; the
+    first law's letters go before."""
     starts = jnp.stack([_start(problem, start, earlier) for start in problem.law.starts])
-    solved = _solve(*problem, np.ones((len(starts), len(problem.y))), starts, _MOST)
-    best = jnp.argmin(jnp.where(solved.converged, solved.cost, jnp.inf))
-    return Solution(*(part[best] for part in solved))
+    for exact in (False, True):
+        solved = _solve(*problem, np.ones((len(starts), len(problem.y))), starts, _MOST, exact)
+        if solved.converged.any():
+            return solved.z[jnp.argmin(jnp.where(solved.converged, solved.cost, jnp.inf))], exact
+    raise Failed(
+        f"the fit of {problem.law.name} did not converge from any start; give it curves with other schedules, or --law tissue or power"
+    )
 
 
-def _refitted(problem: _Problem, z: jax.Array, earlier: Letters, weights: np.ndarray) -> jax.Array:
+def _refitted(problem: _Problem, z: jax.Array, exact: bool, earlier: Letters, weights: np.ndarray) -> jax.Array:
     """What is fitted with each row of weights, [rows, p], from where the fit ended: as many at once as there are starts,
     which compiles nothing new."""
     of, rows, many = problem.law, len(weights), len(problem.law.starts)
@@ -232,7 +249,7 @@ def _refitted(problem: _Problem, z: jax.Array, earlier: Letters, weights: np.nda
         [jnp.log(earlier[name]) if name in of.held else jnp.full(rows, z[i]) for i, name in enumerate(of.letters)], -1
     )
     parts = [np.arange(i, i + many) % rows for i in range(0, rows, many)]
-    solved = [_solve(*problem, weights[part], starts[part], _MOST_AGAIN).z for part in parts]
+    solved = [_solve(*problem, weights[part], starts[part], _MOST_AGAIN, exact).z for part in parts]
     return jnp.concatenate(solved)[:rows]
 
 
@@ -247,8 +264,10 @@ def _start(problem: _Problem, start: Mapping[str, float], earlier: Letters) -> j
     return jnp.log(jnp.asarray([1 - x[name] if name in of.of_one else x[name] for name in of.letters]))
 
 
-@partial(jax.jit, static_argnums=0)
-def _solve(of: Law, drives: Sequence[Drives], y: Any, delta: Any, weights: Any, starts: Any, most: Any) -> Solution:
+@partial(jax.jit, static_argnums=(0, 7))
+def _solve(
+    of: Law, drives: Sequence[Drives], y: Any, delta: Any, weights: Any, starts: Any, most: Any, exact: bool
+) -> Solution:
     """From each start with its own weights: z [starts, p]."""
     held = np.array([name in of.held for name in of.letters])
     pulled = np.array([of.letters.index(name) for name, _ in of.pulled], int)
@@ -260,7 +279,7 @@ def _solve(of: Law, drives: Sequence[Drives], y: Any, delta: Any, weights: Any, 
             loss = jnp.concatenate([of.loss(x, part) for part in drives])
             return jnp.append(jnp.log(jnp.maximum(loss, 1e-6)) - y, _PULL * (z[pulled] - towards))
 
-        return minimise(residuals, jnp.append(weights, np.ones(len(pulled))), delta, start, _box(of), most)
+        return minimise(residuals, jnp.append(weights, np.ones(len(pulled))), delta, start, _box(of), most, exact)
 
     return jax.vmap(one)(weights, starts)
 
