@@ -125,6 +125,13 @@ def test_what_pushes_out_of_the_box_stays_at_its_end():
             np.testing.assert_allclose(found.z, [1, 1.5], atol=1e-6)
 
 
+def test_a_law_that_ends_at_no_loss_is_found_and_doubted():
+    x = {"L0": 0.0, "A": 2.4, "alpha": 0.15}
+    fitted = fit("power", made("power", x, ["constant", "wsd"]))
+    assert fitted.parameters == pytest.approx(x, abs=1e-3)
+    assert "L0 went to the end of the range allowed" in fitted.doubts(RATES["wsd"])[0]
+
+
 def test_a_warm_up_is_not_fitted():
     """Whatever the loss was before the rate reached its peak, the letters are the same."""
     curves = made("tissue", TISSUE, ["cosine", "constant"])

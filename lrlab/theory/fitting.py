@@ -111,11 +111,11 @@ def fit(which: str, curves: Sequence[Observed], seed: int = 0) -> Fitted:
         ]
         x, found = {}, []
         for problem in problems:
-            found.append(_best(problem, x))
+            found.append(_best(which, problem, x))
             x = _letters(problem.law, found[-1][0])
         weights, again = _resampled(curves, np.random.default_rng(seed)), {}
-        for problem, best in zip(problems, found):
-            again = _letters(problem.law, _refitted(problem, *best, again, weights))
+        for problem, (z, exact) in zip(problems, found):
+            again = _letters(problem.law, _refitted(problem, z, exact, again, weights))
         predicted = np.concatenate([np.asarray(of.loss(x, part)) for part in problems[-1].drives])
     r = np.log(predicted) - y
     return Fitted(
@@ -207,16 +207,27 @@ def _resampled(curves: Sequence[Observed], rng: np.random.Generator) -> np.ndarr
 
 
 def _letters(of: Law, z: jax.Array) -> dict[str, jax.Array]:
-    """The letters, [...], from what is fitted, [..., p]: their logarithms, or those of 1 - letter."""
-    return {
-        name: 1 - jnp.exp(z[..., i]) if name in of.of_one else jnp.exp(z[..., i]) for i, name in enumerate(of.letters)
-    }
+    """The letters, [...], from what is fitted, [..., p]."""
+    return {name: _letter(of, name, z[..., i]) for i, name in enumerate(of.letters)}
 
 
-def _box(of: Law) -> tuple[np.ndarray, np.ndarray]:
+def _letter(of: Law, name: str, z: jax.Array) -> jax.Array:
+    if of.ranges[name][0] == 0:
+        return z
+    return 1 - jnp.exp(z) if name in of.of_one else jnp.exp(z)
+
+
+def _fitted(of: Law, name: str, x: Any) -> jax.Array:
+    """What is fitted for a letter: its logarithm, that of 1 - letter, or the letter as it is."""
+    if of.ranges[name][0] == 0:
+        return jnp.asarray(x, float)
+    return jnp.log(1 - x if name in of.of_one else x)
+
+
+def _box(of: Law) -> tuple[jax.Array, jax.Array]:
     """The ranges of what is fitted, [p] and [p]."""
-    ends = [(1 - high, 1 - low) if name in of.of_one else (low, high) for name, (low, high) in of.ranges.items()]
-    return np.log([low for low, _ in ends]), np.log([high for _, high in ends])
+    ends = jnp.sort(jnp.array([[_fitted(of, name, end) for end in ends] for name, ends in of.ranges.items()]))
+    return ends[:, 0], ends[:, 1]
 
 
 class _Problem(NamedTuple):
@@ -228,7 +239,7 @@ class _Problem(NamedTuple):
     delta: float
 
 
-def _best(problem: _Problem, earlier: Letters) -> tuple[jax.Array, bool]:
+def _best(which: str, problem: _Problem, earlier: Letters) -> tuple[jax.Array, bool]:
     """What is fitted, [p], from the best of the law's starts, and whether that took exact curvature, which is dear; the
     first law's letters go before."""
     starts = jnp.stack([_start(problem, start, earlier) for start in problem.law.starts])
@@ -237,7 +248,7 @@ def _best(problem: _Problem, earlier: Letters) -> tuple[jax.Array, bool]:
         if solved.converged.any():
             return solved.z[jnp.argmin(jnp.where(solved.converged, solved.cost, jnp.inf))], exact
     raise Failed(
-        f"the fit of {problem.law.name} did not converge from any start; give it curves with other schedules, or --law tissue or power"
+        f"the fit of {which} did not converge from any start; give it curves with other schedules, or --law tissue or power"
     )
 
 
@@ -246,7 +257,11 @@ def _refitted(problem: _Problem, z: jax.Array, exact: bool, earlier: Letters, we
     which compiles nothing new."""
     of, rows, many = problem.law, len(weights), len(problem.law.starts)
     starts = jnp.stack(
-        [jnp.log(earlier[name]) if name in of.held else jnp.full(rows, z[i]) for i, name in enumerate(of.letters)], -1
+        [
+            _fitted(of, name, earlier[name]) if name in of.held else jnp.full(rows, z[i])
+            for i, name in enumerate(of.letters)
+        ],
+        -1,
     )
     parts = [np.arange(i, i + many) % rows for i in range(0, rows, many)]
     solved = [_solve(*problem, weights[part], starts[part], _MOST_AGAIN, exact).z for part in parts]
@@ -261,7 +276,7 @@ def _start(problem: _Problem, start: Mapping[str, float], earlier: Letters) -> j
         x["A"] = (loss.max() - x["L0"]) * min(float(part[0].min()) for part in problem.drives) ** start.get(
             "alpha", 1.0
         )
-    return jnp.log(jnp.asarray([1 - x[name] if name in of.of_one else x[name] for name in of.letters]))
+    return jnp.stack([_fitted(of, name, x[name]) for name in of.letters])
 
 
 @partial(jax.jit, static_argnums=(0, 7))
@@ -285,4 +300,4 @@ def _solve(
 
 
 def _inside(x: float, low: float, high: float) -> bool:
-    return 1.01 * low < x and (x < high / 1.01 if high > 1 else 1 - x > 1.01 * (1 - high))
+    return (1.01 * low if low else 1e-3) < x and (x < high / 1.01 if high > 1 else 1 - x > 1.01 * (1 - high))

@@ -27,9 +27,10 @@ Drives = tuple[Any, ...]
 class Law:
     """A law: what it is called, where it is from, its letters and their ranges, and its two functions.
 
-    Letters are positive and fitted as logarithms; `of_one` are those fitted as 1 - letter. A law with a `first` is
-    fitted in two stages: the letters in `held` keep the values that the first law found. `pulled` letters are drawn
-    weakly to the values given, where the curves do not determine them.
+    Letters are positive and fitted as logarithms, those `of_one` as that of 1 - letter; one whose range begins at zero may
+    vanish, and is fitted as it is. A law with a `first` is fitted in two stages: the letters in `held` keep the values
+    that the first law found. `pulled` letters are drawn weakly to the values given, where the curves do not determine
+    them.
     """
 
     name: str
@@ -166,7 +167,7 @@ def _last_iterate(x: Letters, drives: Drives) -> jax.Array:
     return x["L0"] + x["D"] ** 2 * drives[0] + x["G"] ** 2 * drives[1]
 
 
-_LINE = {"L0": (1e-4, 1e4), "A": (1e-9, 1e9), "alpha": (0.01, 5.0)}
+_LINE = {"L0": (0.0, 1e4), "A": (1e-9, 1e9), "alpha": (0.01, 5.0)}
 _ANY = (1e-12, 1e12)
 _POWERS = tuple(
     {"L0": L0, "alpha": alpha} for L0 in (0.6, 0.9) for alpha in (0.3, 0.7)
@@ -200,7 +201,7 @@ LAWS = {
         ),
         Law(
             "bound", "Schaipp et al. 2025 (arXiv 2501.18965): L0 and the last-iterate bound for a distance D and gradient norms G",
-            {"L0": (1e-4, 1e4), "D": _ANY, "G": _ANY}, _of_bound, _last_iterate,
+            {"L0": (0.0, 1e4), "D": _ANY, "G": _ANY}, _of_bound, _last_iterate,
             tuple({"L0": share, "D": D, "G": G} for share in (0.6, 0.9) for D in (0.01, 1.0) for G in (1.0, 10.0)),
         ),
     )
