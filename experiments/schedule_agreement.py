@@ -51,7 +51,7 @@ WARM, STEPS = 300, 50_000
 def table():
     """All runs, with their settings as text."""
     path = published("loss_curves/lr_scheduling/runs.csv", "github.com/fabian-sp/lr-scheduling")
-    return list(csv.DictReader(path.open()))
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 def matching(**wanted):
