@@ -203,7 +203,7 @@ def as_json(claims: Sequence[Claim]) -> list[dict[str, Any]]:
 
 def _claim(text: str, holds: bool, found: Difference, unit: str, notes: list[str], paper: str) -> Claim:
     told = "; ".join([*notes, f"{found.same_sign} of {found.seeds} seeds"])
-    return Claim(text, holds, found.mean, found.low, found.high, unit, told, paper, found.p)
+    return Claim(text, bool(holds), found.mean, found.low, found.high, unit, told, paper, found.p)
 
 
 def _range(low: float, high: float) -> str:

@@ -16,9 +16,10 @@ from lrlab.override import override
 from lrlab.parallel import strategy
 from lrlab.plan import Plan
 from lrlab.published import FOLDER, published
+from lrlab.report import study as report_of_studies
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
-from lrlab.verdict import Claim, between, corrected, equal, exact, lower, often, paired
+from lrlab.verdict import Claim, as_json, between, corrected, equal, exact, lower, often, paired
 
 BASE = Experiment(
     task=Quadratic(dimensions=4),
@@ -123,6 +124,16 @@ def test_a_study_ends_in_a_verdict_on_disk(tmp_path):
     assert about["seed"] == 2
     assert about["data"] == BASE.task.load().digest
     assert about["versions"]["jax"]
+
+
+def test_the_legend_names_the_arms_of_every_group(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(report_of_studies, "save", lambda figure, path: drawn.append(figure))
+    run(
+        tmp_path / "out", module(ARMS={"one / a": {}, "two / a": {"steps": 10}, "two / b": {}}, verdict=lambda runs: [])
+    )
+    report_of_studies.plot_study(tmp_path / "out")
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["a", "b"]
 
 
 def test_finished_runs_are_not_run_again(tmp_path):
@@ -294,6 +305,7 @@ def test_equal_is_a_claim_about_the_whole_interval():
     assert not equal("", [1.0, 1.1, 1.2], [1.01, 1.09, 1.2], within=0.005).holds
     assert not equal("", [1.0, 1.1, 1.2], [1.3, 1.0, 0.9], within=0.1).holds  # equal means with a wide interval
     assert not equal("", [1.0, 1.1, float("nan")], [1.0, 1.1, 1.2], within=1.0).holds
+    json.dumps(as_json([equal("", [1.0, 1.1, 1.2], [1.0, 1.1, 1.1], within=np.float64(0.1))]))  # was NumPy's bool
 
 
 def test_a_quantity_lies_between_bounds_with_its_interval():

@@ -6,7 +6,7 @@ from lrlab.report.gallery import plot_gallery, plot_words
 from lrlab.report.page import Reproduced, write_page
 from lrlab.report.picture import plot_schedules
 from lrlab.report.sample import Sampled, sample, short
-from lrlab.report.study import plot_study, print_study, read_study
+from lrlab.report.study import draw_losses, held_out_losses, plot_study, print_study, read_study
 from lrlab.report.style import check_suffix
 from lrlab.report.sweep import plot_sweep, print_sweep, read_sweep
 from lrlab.report.terminal import letter, print_schedules, sparkline
@@ -14,6 +14,8 @@ from lrlab.report.theory import plot_bound, plot_design, plot_forecast
 
 __all__ = [
     "check_suffix",
+    "draw_losses",
+    "held_out_losses",
     "letter",
     "plot_bound",
     "plot_branches",

@@ -50,7 +50,7 @@ def _usual(folder: Path, study: Mapping[str, Any]) -> "Figure":
             schedule = parse(run["schedule"])
             planned = sample(schedule, _last_step(curves) if curves else schedule.length)
             draw_rate(axes[0, column], _used(planned, records), name, style[name])
-            _draw_loss(axes[1, column], curves, name, style[name])
+            draw_losses(axes[1, column], curves, name, style[name])
             if basins:
                 _draw_basin(axes[2, column], [study["arms"][arm] for arm in peaks], name, style[name])
         axes[0, column].set_title(_title(group, arms), fontsize=10)
@@ -77,6 +77,22 @@ def _usual(folder: Path, study: Mapping[str, Any]) -> "Figure":
         f"{study['experiment']} ({study['preset']}): mean and range over {_seeds(study)} seeds", fontsize=11
     )
     return figure
+
+
+def held_out_losses(folder: Path) -> np.ndarray:
+    """The held-out loss of a run, [evaluations, 2] of step and loss."""
+    return _held_out(list(rows(folder)))
+
+
+def draw_losses(axis: "Axes", curves: Sequence[np.ndarray], name: str, style: dict[str, Any]) -> None:
+    """Mean and range over runs of curves like those of `held_out_losses`, as far as the shortest of them."""
+    shortest = min((len(curve) for curve in curves), default=0)
+    step, losses = (
+        (curves[0][:shortest, 0], np.stack([curve[:shortest, 1] for curve in curves])) if shortest else ([], None)
+    )
+    axis.plot(step, [] if losses is None else losses.mean(0), label=name, linewidth=1.6, **style)
+    if losses is not None:
+        axis.fill_between(step, losses.min(0), losses.max(0), alpha=0.18, linewidth=0, color=style["color"])
 
 
 def print_study(study: Mapping[str, Any], console: Console) -> None:
@@ -157,16 +173,6 @@ def _count(end: str) -> Callable[[Mapping[str, Any]], int]:
 
 def _last_step(curves: Sequence[np.ndarray]) -> int:
     return int(max((curve[-1, 0] for curve in curves if len(curve)), default=1))
-
-
-def _draw_loss(axis: "Axes", curves: Sequence[np.ndarray], name: str, style: dict[str, Any]) -> None:
-    shortest = min((len(curve) for curve in curves), default=0)
-    step, losses = (
-        (curves[0][:shortest, 0], np.stack([curve[:shortest, 1] for curve in curves])) if shortest else ([], None)
-    )
-    axis.plot(step, [] if losses is None else losses.mean(0), label=name, linewidth=1.6, **style)
-    if losses is not None:
-        axis.fill_between(step, losses.min(0), losses.max(0), alpha=0.18, linewidth=0, color=style["color"])
 
 
 def _draw_basin(axis: "Axes", runs: Sequence[Mapping[str, Any]], name: str, style: dict[str, Any]) -> None:
