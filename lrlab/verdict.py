@@ -70,8 +70,8 @@ def paired(
 
 def lower(
     text: str,
-    first: Sequence[float],
-    second: Sequence[float],
+    first: Sequence[float] | np.ndarray,
+    second: Sequence[float] | np.ndarray,
     *,
     by: float = 0.0,
     unit: str = "nats",
@@ -97,8 +97,8 @@ def lower(
 
 def equal(
     text: str,
-    first: Sequence[float],
-    second: Sequence[float],
+    first: Sequence[float] | np.ndarray,
+    second: Sequence[float] | np.ndarray,
     *,
     within: float,
     unit: str = "nats",
