@@ -14,7 +14,7 @@ import os
 import re
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Literal, NamedTuple, Self
@@ -22,6 +22,7 @@ from typing import Any, Literal, NamedTuple, Self
 import jax
 
 from lrlab.checksum import checksum
+from lrlab.distributed import gathered
 from lrlab.lock import locked
 from lrlab.record import finite
 from lrlab.refusal import Failed, Refused
@@ -63,7 +64,7 @@ class Checkpoints:
         self._saving = 0
         self._kept = _Kept()
         with ExitStack() as stack:
-            stack.enter_context(locked(self.folder) if jax.process_index() == 0 else nullcontext())
+            stack.enter_context(locked(self.folder))
             stack.enter_context(_silent())
             self._manager = _manager(self.folder, self._kept)
             stack.callback(self._manager.close)
@@ -99,6 +100,7 @@ class Checkpoints:
         with self._failing(step):
             TemporaryFile(dir=self.folder).close()  # where nothing can be made, Orbax's threads would wait for minutes
             notes = {held: _note_or_none(self.folder, held) for held in steps(self.folder)}
+            gathered(step)  # before any of them is deleted, every process has seen the same
             for late in [held for held in notes if held >= step]:
                 self._manager.delete(late)
                 del notes[late]
@@ -249,13 +251,16 @@ def _state(folder: Path, note: Mapping[str, Any], like: Any) -> Any:
 
     _same_structure(folder, note, like)
     target = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in jax.tree.leaves(like)]
+    leaves, damage = None, None
     try:
         with _silent(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
             leaves = reader.restore(folder / str(note["step"]) / _STATE, args=ocp.args.StandardRestore(target))
     except (MemoryError, jax.errors.JaxRuntimeError):  # of the device, not of the checkpoint
         raise
     except Exception as error:  # a file cut short raises a bare Exception in Orbax 0.12
-        raise _Damaged(_why(error, "its files are missing or cut short")) from error
+        damage = _why(error, "its files are missing or cut short")
+    if gathered(damage is not None).any():  # each process reads its own part
+        raise _Damaged(damage or "another process cannot read its part")
     state = jax.tree.unflatten(jax.tree.structure(like), leaves)
     changed = [name for (name, *_, was), (*_, is_) in zip(note["leaves"], _leaves(state)) if was != is_]
     if changed:

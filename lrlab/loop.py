@@ -107,17 +107,24 @@ def start(
     stacked = stack([*members, *[members[-1]] * (whole - count)])
     states, alive = strategy.begin(task, stacked), strategy.deal(np.arange(whole) < count)
     new = Start(0, states, strategy.deal(stacked), alive, [{} for _ in members], np.empty((count, 0), np.float32))
-    like = lambda: Kept(
-        first_members(states, count),
-        first_members(alive, count),
-        strategy.put(np.zeros((count, plan.tail), np.float32)),
+    like = lambda: strategy.kept(
+        Kept(
+            first_members(states, count),
+            first_members(alive, count),
+            strategy.put(np.zeros((count, plan.tail), np.float32)),
+        )
     )
     found = None if saver is None else saver.found(like())
     if found is not None:
         step, kept, notes = found
     elif source is not None:
         one = jax.eval_shape(first_state, members[0], task.init(0))
-        step, kept = source.step, source.read(one, dataclasses.replace(plan, steps=source.steps).tail, strategy.put)
+        step, kept = (
+            source.step,
+            source.read(
+                one, dataclasses.replace(plan, steps=source.steps).tail, lambda x: strategy.kept(strategy.put(x))
+            ),
+        )
         notes = [{"done": step} for _ in members]
     else:
         return new
@@ -188,7 +195,7 @@ def run(
             kept = Kept(
                 first_members(states, len(members)), first_members(alive, len(members)), strategy.put(notes.tails())
             )
-            saver.save(step, kept, [note.told() for note in notes.each], notes.means())
+            saver.save(step, strategy.kept(kept), [note.told() for note in notes.each], notes.means())
     return Ended(notes.finish(), states, time.perf_counter() - clock, notes.per_s)
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lrlab.distributed import gathered
 from lrlab.parallel import Strategy
 from lrlab.refusal import Refused
 from lrlab.task import Task
@@ -53,7 +54,10 @@ def size(
     state = jax.eval_shape(first_state, member, task.init(0))
     own = strategy.own(task, state)
     weights, held = _bytes(own.params), _bytes(own)
-    memory, needs = _SHARE * _memory(strategy.devices[0]), held + 2 * weights  # the gradient and the update beside it
+    memory, needs = (
+        _SHARE * _memory(strategy.own_devices[0]),
+        held + 2 * weights,
+    )  # the gradient and the update beside it
     if needs > memory:
         raise Refused(
             f"one run needs {needs / 2**30:.1f} GiB for its parameters, gradient and optimizer, and the device lends "
@@ -68,7 +72,7 @@ def size(
     within = max(1, int((memory - needs) // held))  # states of members that wait
     whole = -(-each // block) * block  # the last block is filled up
     each = whole if whole <= within else max(block, within // block * block)
-    return Size(min(count, each * strategy.shares), block)
+    return Size(*gathered((min(count, each * strategy.shares), block))[0].tolist())
 
 
 def _block(

@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from lrlab.distributed import first
 from lrlab.refusal import Failed, Refused
 
 if TYPE_CHECKING:
@@ -22,7 +23,10 @@ _PACKAGES = ("lrlab", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
 class Record:
-    """The growing `metrics.jsonl` of one run: rows in the order of steps, then one row that says how it ended."""
+    """The growing `metrics.jsonl` of one run: rows in the order of steps, then one row that says how it ended.
+
+    Of several processes of a run, only the first writes it.
+    """
 
     def __init__(self, folder: Path, step: int = 0, dashboards: Sequence["Dashboard"] = ()) -> None:
         """Go on with a folder's record where `step` updates were done; with 0, begin it.
@@ -31,11 +35,13 @@ class Record:
         told every row too, and closed with the record.
         """
         self._dashboards = dashboards
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / "metrics.jsonl" if first() else Path(os.devnull)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            if first():
+                folder.mkdir(parents=True, exist_ok=True)
+                self.path.touch()
+                _set_aside(self.path, _end_of(self.path, step))
             self._file = self.path.open("a", encoding="utf-8")
-            _set_aside(self.path, _end_of(self.path, step))
         except OSError as error:
             raise Failed(
                 f"cannot write records to {folder}: {error.strerror}; choose another folder with --out"
@@ -114,7 +120,9 @@ def _set_aside(path: Path, end: int) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON document whole or not at all."""
+    """Write a JSON document whole or not at all; of several processes, the first does."""
+    if not first():
+        return
     temporary = path.with_suffix(f".{os.getpid()}.tmp")  # of two processes at once, each has its own
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

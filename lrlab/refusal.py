@@ -18,6 +18,10 @@ class Failed(RuntimeError):
     code = 3
 
 
+class Everywhere(Exception):
+    """Raised by every process of a distributed run, after the same step."""
+
+
 def unknown(kind: str, given: str, known: Iterable[str]) -> Refused:
     """A refusal of a name that does not exist, with the nearest name that does.
 

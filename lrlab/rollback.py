@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from lrlab import checkpoint, runs
+from lrlab.distributed import gathered
 from lrlab.experiment import Experiment
 from lrlab.optim import updates_done
 from lrlab.origin import Origin, seam
@@ -58,7 +59,9 @@ class Rollback:
         while left:
             going = [decided(run, checkpoints) for run in left]
             compilations += runs.train(going, checkpoints, strategy_of, watch, block, saves=saves, alone=True)
+            gathered(0)  # the first process has written what all now read, and again below
             left = [run for run in left if _goes_back(run, checkpoints, strategy_of, watch, self)]
+            gathered(0)
         return compilations
 
 
@@ -181,7 +184,7 @@ def _clock(run: Run, source: Source, strategy: Strategy) -> int | None:
     """The updates that a checkpoint's schedules counted; None unless the run was going there and every number is finite."""
     one = jax.eval_shape(first_state, run.experiment.member(run.seed), run.experiment.task.init(0))
     try:
-        states, alive, _ = source.read(one, run.experiment.plan.tail, strategy.put)
+        states, alive, _ = source.read(one, run.experiment.plan.tail, lambda x: strategy.kept(strategy.put(x)))
     except Failed:  # it is damaged
         return None
     numbers = [x for x in jax.tree.leaves((states.params, states.opt_state)) if jnp.issubdtype(x.dtype, jnp.inexact)]

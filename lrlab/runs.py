@@ -214,7 +214,7 @@ class _Population:
         """What each run is and where it comes from; the speed is known at its end."""
         origin = provenance(
             data=self.data.digest,
-            strategy=f"{self.strategy.name} on {len(self.strategy.devices)}",
+            strategy=str(self.strategy),
             together=len(self.runs),
             block=self.block,
             flops_per_step=self.experiment.flops_per_step,

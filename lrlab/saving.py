@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrlab.checkpoint import Checkpoints, restore
-from lrlab.refusal import Failed, Refused
+from lrlab.distributed import Vote
+from lrlab.refusal import Everywhere, Failed, Refused
 from lrlab.train import TrainState
 
 
-class Interrupted(Failed):
+class Interrupted(Failed, Everywhere):
     """A run was asked to stop; it saved first."""
 
     def __init__(self, message: str, signum: int) -> None:
@@ -92,6 +93,8 @@ class Saver:
         self.folder, self.saves, self.about, self.asked = folder, saves, dict(about), asked
         self._checkpoints: Checkpoints | None = None
         self._last = time.monotonic()
+        self._vote = Vote()
+        self._stop = 0  # the signal by which any process was asked to stop
         self.remarks: tuple[str, ...] = ()
 
     def found(self, like: Kept) -> tuple[int, Kept, list[dict[str, Any]]] | None:
@@ -113,9 +116,10 @@ class Saver:
         saves = self.saves
         if step == steps:
             return self._checkpoints is not None or saves.every is not None or step in saves.at
-        timed = saves.every is None and jax.process_count() == 1 and time.monotonic() - self._last >= saves.seconds
+        late = saves.every is None and time.monotonic() - self._last >= saves.seconds
+        timed, self._stop = self._vote(late, self.asked.signum or 0)
         counted = saves.every is not None and step % saves.every == 0
-        return timed or counted or step in saves.at or self.asked.signum is not None
+        return bool(timed or counted or step in saves.at or self._stop)
 
     def save(self, step: int, kept: Kept, notes: Sequence[Mapping[str, Any]], metrics: Mapping[str, float]) -> None:
         """Save in the background. Raises `Interrupted`, once it is on disk, if the process was asked to stop."""
@@ -124,12 +128,12 @@ class Saver:
         self._checkpoints.save(
             step, kept, about=self.about | {"notes": list(notes)}, metrics=metrics, pin=step in self.saves.at
         )
-        self._last = time.monotonic()
-        if self.asked.signum is not None:
+        self._last, self._vote = time.monotonic(), Vote()
+        if self._stop:
             self._checkpoints.wait()
-            name = signal.Signals(self.asked.signum).name
+            name = signal.Signals(self._stop).name
             raise Interrupted(
-                f"stopped by {name} after {step} updates, which are saved; the same command goes on", self.asked.signum
+                f"stopped by {name} after {step} updates, which are saved; the same command goes on", self._stop
             )
 
     def __enter__(self) -> "Saver":

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lrlab import runs
+from lrlab import distributed, runs
 from lrlab.experiment import Experiment
 from lrlab.lock import locked
 from lrlab.loop import Halving
@@ -133,7 +133,7 @@ def run(
     saves: Saves | None = None,
     rollback: Rollback | None = None,
 ) -> dict[str, Any]:
-    """Train what the folder does not hold yet, write the verdict, and return it all as JSON.
+    """Train what the folder does not hold yet, write the verdict, and return it all as JSON; of several processes, the first.
 
     Runs that diverge are ended, or with `rollback` go back to a checkpoint at a lower rate.
 
@@ -141,6 +141,8 @@ def run(
     """
     begun = time.perf_counter()
     train(study, out, strategy_of, watch, block, saves, rollback)
+    if not distributed.first():
+        return {}
     return conclude(study, out, time.perf_counter() - begun)
 
 
@@ -159,9 +161,13 @@ def train(
     """
     for experiment in study.arms.values():
         experiment.task.load()  # what cannot be read is refused before there is a folder
-    _check_folder(study, out)
+    distributed.alike("experiment", study.digest)
+    distributed.alike("corpus", " ".join(experiment.task.load().digest for experiment in study.arms.values()))
+    if distributed.first():
+        _check_folder(study, out)
     with locked(out):
         _claim_folder(study, out)
+        distributed.alike("folder", str(out))
         every, checkpoints = wanted(study, out), out / "checkpoints"
         if rollback is not None:
             return rollback.train(every, checkpoints, strategy_of, watch, block, saves)

@@ -28,6 +28,7 @@ FLOORS = {
         "curves",
         "dashboard",
         "device",
+        "distributed",
         "lock",
         "notes",
         "origin",

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from lrlab import __version__, catalogue
+from lrlab import __version__, catalogue, distributed
 from lrlab.cli import branch, design, find, forecast, lint, option, run, show, sweep
 from lrlab.refusal import Failed, Refused
 
@@ -16,6 +16,12 @@ from lrlab.refusal import Failed, Refused
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 done, 2 the request was wrong, 3 the run failed. Errors are one sentence on standard error."""
+    code = _answered(arguments)
+    distributed.end(code)
+    return code
+
+
+def _answered(arguments: Sequence[str] | None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a stream of ASCII shows ? where · was meant, and no traceback
     try:

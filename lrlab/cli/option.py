@@ -10,6 +10,7 @@ from lrlab import catalogue
 from lrlab.refusal import Refused, unknown
 
 _STEPS = 1000
+_THREADS = "64"  # jaxlib <= 0.11 deadlocks with fewer threads than steps in flight
 
 
 def command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
@@ -77,6 +78,34 @@ def devices(parser: argparse.ArgumentParser, usual: str) -> None:
     )
 
 
+def processes(parser: argparse.ArgumentParser) -> None:
+    """The options that make several processes one run."""
+    group = parser.add_argument_group("several processes as one run, each started by this command")
+    group.add_argument(
+        "--distributed", action="store_true", help="Slurm, Kubernetes, Open MPI or a TPU's cloud says who they are"
+    )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="of the first process, with a free port there")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are")
+    group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0; the first writes")
+    group.add_argument(
+        "--heartbeat",
+        type=int,
+        metavar="SECONDS",
+        help="without a sign of life, after which a process counts as dead and the run ends (default: 30)",
+    )
+
+
+def joined(options: argparse.Namespace) -> Any:
+    """Meanwhile this process is one of the run that the options tell, or alone."""
+    from lrlab.distributed import HEARTBEAT, Processes, joined
+
+    told = (options.coordinator, options.processes, options.process)
+    if not options.distributed and all(one is None for one in told):
+        return joined(None)
+    os.environ.setdefault("NPROC", _THREADS)
+    return joined(Processes(*told, HEARTBEAT if options.heartbeat is None else options.heartbeat))
+
+
 def saves(parser: argparse.ArgumentParser) -> None:
     """When to save."""
     parser.add_argument(
@@ -127,7 +156,7 @@ def out(parser: argparse.ArgumentParser, usual: str) -> None:
 def strategies(options: argparse.Namespace, usual: str) -> Any:
     """The strategy of each experiment: the one asked for, else the usual one where there are several devices."""
     if os.environ.get("JAX_NUM_CPU_DEVICES", "1") != "1":
-        os.environ.setdefault("NPROC", "64")  # jaxlib <= 0.11 deadlocks with fewer threads than steps in flight
+        os.environ.setdefault("NPROC", _THREADS)
     import jax
 
     from lrlab.cli import cache

@@ -8,6 +8,7 @@ from typing import Any
 
 from lrlab import catalogue
 from lrlab.cli import option
+from lrlab.distributed import first
 from lrlab.published import FOLDER
 from lrlab.refusal import Failed, Refused
 
@@ -19,6 +20,7 @@ def add(commands: Any) -> None:
     option.experiment(run)
     option.seeds(run, "per arm")
     option.devices(run, "pmap")
+    option.processes(run)
     option.out(run, "runs/EXPERIMENT-PRESET-DIGEST")
     option.saves(run)
     option.dashboards(run)
@@ -48,22 +50,37 @@ def add(commands: Any) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    rollback = _rollback(options)
+    if options.data is not None:
+        os.environ[FOLDER] = str(options.data)
+    with option.joined(options):
+        study, out = _asked(options)
+        result = _trained(study, out, rollback, options)
+    return _shown(study, out, result, options) if first() else 0
+
+
+def _trained(study: Any, out: Path, rollback: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """What came out; of several processes, for the first."""
     from rich.console import Console
 
-    from lrlab import report
     from lrlab.origin import seam
     from lrlab.progress import Progress
     from lrlab.study import run
 
-    rollback = _rollback(options)
-    if options.data is not None:
-        os.environ[FOLDER] = str(options.data)
-    study, out = _asked(options)
-    with Progress(study, Console(stderr=True), dashboards=option.shown(options)) as progress:
+    shown = option.shown(options) if first() else ()
+    with Progress(study, Console(stderr=True, quiet=not first()), dashboards=shown) as progress:
         for arm in dict.fromkeys(arm for arm, _ in study.origins):
             progress.remark(f"{arm}: {seam(study.origins[arm, 0].how)}")
         strategies, saves = option.strategies(options, "pmap"), option.saved(options)
-        result = run(study, out, strategies, progress, options.block, saves, rollback)
+        return run(study, out, strategies, progress, options.block, saves, rollback)
+
+
+def _shown(study: Any, out: Path, result: dict[str, Any], options: argparse.Namespace) -> int:
+    """The verdict printed and drawn."""
+    from rich.console import Console
+
+    from lrlab import report
+
     figures = report.plot_study(out, _picture(study.module, result))
     if options.json:
         option.print_json(result)

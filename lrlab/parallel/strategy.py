@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
@@ -27,15 +28,17 @@ class Strategy:
 
     def put(self, tree: Any) -> Any:
         """A copy of every array on every device."""
-        return jax.device_put(tree, self._lies())
+        return _placed(tree, self._lies())
 
     def deal(self, tree: Any) -> Any:
         """Arrays [members, ...], each device with its share where the population is shared, else with them all."""
-        return jax.device_put(tree, self._lies("data") if self.name == "members" else self._lies())
+        return _placed(tree, self._lies("data") if self.name == "members" else self._lies())
 
     def rows(self, rows: Any) -> Any:
-        """Positions in a batch, [batch], or [devices, b] for pmap, each device with its own; all of them where it is not shared."""
-        return self.put(rows) if self.name == "members" else jax.device_put(rows, self._lies(("data", "fsdp")))
+        """Positions in a batch, [batch], or [devices, b] for pmap, each device with its own; all where it is not shared."""
+        if self.name == "pmap":
+            rows = rows[[i for i, device in enumerate(self.devices) if device in self.own_devices]]
+        return self.put(rows) if self.name == "members" else _placed(rows, self._lies(("data", "fsdp")))
 
     def begin(self, task: Task, members: Member) -> TrainState:
         """The states of a population before the first update; on a mesh no device ever holds more than its share."""
@@ -43,11 +46,19 @@ class Strategy:
             return self.deal(begin(task, members))
         params = first_params(task, members)
         lies = self.layout(task, jax.eval_shape(first_states, members, params))
-        return jax.jit(first_states, out_shardings=lies)(self.put(members), jax.device_put(params, lies.params))
+        return jax.jit(first_states, out_shardings=lies)(self.put(members), _placed(params, lies.params))
 
     def lay(self, task: Task, states: TrainState) -> TrainState:
         """The states of a population where they belong."""
-        return jax.device_put(states, self.layout(task, states))
+        return _placed(states, self.layout(task, states))
+
+    def kept(self, tree: Any) -> Any:
+        """The arrays as all processes save them together; those of pmap are each process's own copies."""
+        if self.name != "pmap" or jax.process_count() == 1:
+            return tree
+        everywhere = NamedSharding(Mesh(np.array(self.devices), ("data",)), PartitionSpec())
+        copies = lambda x: [shard.data for shard in x.addressable_shards]
+        return jax.tree.map(lambda x: jax.make_array_from_single_device_arrays(x.shape, everywhere, copies(x)), tree)
 
     def layout(self, task: Task, states: TrainState) -> Any:
         """Where each array of a population's states belongs, as shardings."""
@@ -84,10 +95,20 @@ class Strategy:
             run = population
         return jax.jit(run, donate_argnums=0, compiler_options=self._compiler_options)
 
+    def __str__(self) -> str:
+        mesh = f" {self.axes}" if self.name == "mesh" else ""
+        processes = f" of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+        return f"{self.name}{mesh} on {len(self.devices)}{processes}"
+
     @property
     def shares(self) -> int:
         """How many parts a population is dealt in."""
         return len(self.devices) if self.name == "members" else 1
+
+    @cached_property
+    def own_devices(self) -> tuple[Any, ...]:
+        """Those of this process."""
+        return tuple(device for device in self.devices if device.process_index == jax.process_index())
 
     @property
     def _compiler_options(self) -> dict[str, Any]:
@@ -98,7 +119,11 @@ class Strategy:
     def _mesh(self) -> Mesh:
         # Auto axes: under make_mesh's default, explicit axes, an embedding's gather raises ShardingTypeError
         auto = (AxisType.Auto,) * len(self.axes)
-        return jax.make_mesh(self.axes, self.axes._fields, axis_types=auto, devices=self.devices)
+        # of pmap, which takes and gives what is this process's own
+        devices, axes = (
+            (self.own_devices, (len(self.own_devices), 1, 1)) if self.name == "pmap" else (self.devices, self.axes)
+        )
+        return jax.make_mesh(axes, self.axes._fields, axis_types=auto, devices=devices)
 
     def _lies(self, *axes: Any) -> NamedSharding:
         """How an array lies on the devices: split along the named axes, copied where there are none."""
@@ -129,9 +154,27 @@ def strategy(
             f"--mesh {axes} is for {axes.size} devices, and there are {len(devices)}; write axes that multiply to that, "
             f"such as {Axes(fsdp=len(devices))}"
         )
+    if name == "members" and jax.process_count() > 1:
+        raise Refused("--parallel members is for the devices of one process; write --parallel mesh, or pmap")
     if name != "members":
         _shared(batch, accumulate, axes)
     return Strategy(name, devices, axes)
+
+
+def _placed(tree: Any, lies: Any) -> Any:
+    """Arrays where `lies`, a sharding or a tree of them, says; every process gives the same, and its devices take their parts."""
+    if jax.process_count() == 1:
+        return jax.device_put(tree, lies)
+
+    def placed(x, lies):
+        if isinstance(x, jax.Array) and not x.is_fully_replicated:
+            return jax.device_put(x, lies)
+        x = np.asarray(x, jax.dtypes.canonicalize_dtype(np.asarray(x).dtype))
+        return jax.make_array_from_callback(x.shape, lies, lambda index: x[index])
+
+    return jax.tree.map(
+        placed, tree, lies if not isinstance(lies, NamedSharding) else jax.tree.map(lambda x: lies, tree)
+    )
 
 
 def _cuts(task: Task) -> Sequence[Cut]:
