@@ -251,7 +251,8 @@ def _state(folder: Path, note: Mapping[str, Any], like: Any) -> Any:
 
     _same_structure(folder, note, like)
     target = [jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding) for x in jax.tree.leaves(like)]
-    leaves, damage = None, None
+    leaves: Any = None
+    damage = None
     try:
         with _silent(), ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
             leaves = reader.restore(folder / str(note["step"]) / _STATE, args=ocp.args.StandardRestore(target))
