@@ -54,7 +54,7 @@ def read_curves(path: Path, warmup: int | None = None) -> list[Curve]:
 
 def _of_run(folder: Path, within: Path) -> Curve:
     """Rates of every update; held-out losses, or else means of the training loss."""
-    name = f"{within.name}/{folder.relative_to(within)}" if folder != within else folder.name
+    name = str(Path(within.name, folder.relative_to(within)) if folder != within else Path(*folder.parts[-2:]))
     updates, looks = {}, {}
     for row in rows(folder):
         if row.get("learning_rate") is not None and row.get("loss") is not None:

@@ -240,6 +240,23 @@ def test_it_is_said_in_words(files, capsys):
     assert "do not trust it: its peak 0.01 is above 0.001" in said
 
 
+def test_a_fit_to_doubt_is_doubted_once_and_without_a_forecast(tmp_path, capsys):
+    """Losses that only rise are no power of the area: the law is a constant, at the end of what it may be."""
+    file = write(tmp_path / "rising.csv", RATES["constant"], AT, 2 + AT / 1000)
+    assert main(["forecast", "--law", "power", "--fit", file]) == 0
+    assert "do not trust it: the law explains only" in capsys.readouterr().out
+    assert main(["forecast", "--law", "power", "--fit", file, "--predict", file, file]) == 0
+    assert capsys.readouterr().out.count("do not trust it: the law explains only") == 1
+
+
+def test_a_run_is_called_by_its_arm_and_seed(tmp_path):
+    folder = tmp_path / "runs" / "cosine" / "seed-0"
+    folder.mkdir(parents=True)
+    rows = [{"step": t, "loss": 2.5, "learning_rate": 1e-3} for t in range(20)]
+    (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert [curve.name for curve in read_curves(folder)] == ["cosine/seed-0"]
+
+
 def test_a_run_folder_is_read(tmp_path, capsys):
     """Held-out losses, where there are enough of them; means of the training loss elsewhere."""
     for seed, every in ((0, 100), (1, 1000)):
@@ -279,9 +296,10 @@ def test_a_jump_between_rows_is_a_jump(tmp_path):
         ("step,lr\n1,1\n2,1\n", "has no column 'loss'; a law is fitted to measured losses"),
         ("step,lr,loss\n" + "\n".join(f"{t},1,2" for t in range(1, 5)), "4 points are too few for the 7 letters of mpl"),
         ("step,lr,loss\n" + "\n".join(f"{t},1,{2 + 1 / t}" for t in range(1, 50)), "the rates of all curves are constant"),
+        ("step,lr,loss\n" + "\n".join(f"{t},0,{2 + 1 / t}" for t in range(1, 50)), "the rates of a curve are all zero"),
         ("step,lr,loss\n" + "\n".join(f"{t},1,{-t}" for t in range(1, 50)), "losses that are positive and finite"),
     ],
-    ids=range(11),
+    ids=range(12),
 )  # fmt: skip
 def test_what_is_refused(text, sentence, tmp_path, capsys):
     file = tmp_path / "a.csv"

@@ -134,5 +134,5 @@ def _print(document: Any, found: Any) -> None:
     for doubt in document["doubts"]:
         print(f"    do not trust it: {doubt}")
     print(
-        f"    to train with it: lrlab run EXPERIMENT --set steps={document['steps']} --set 'schedule={document['schedule']}'"
+        f"    to train with it: lrlab run EXPERIMENT --arm ARM --set steps={document['steps']} --set 'schedule={document['schedule']}'"
     )

@@ -126,6 +126,9 @@ def _print(fitted: Any, given: Any, forecasts: Any) -> None:
     print(
         f"    fitted to {', '.join(curve.name for curve in given)}: R2 {fitted.score.r2:.5f}, mean error {fitted.score.mae:.4f}"
     )
+    general = fitted.doubts()
+    for doubt in general:
+        print(f"    do not trust it: {doubt}")
     for forecast in forecasts:
         final = f"{forecast['loss'][-1]:.4f}, 95 % interval [{forecast['low'][-1]:.4f}, {forecast['high'][-1]:.4f}]"
         print(f"\n{forecast['of']}\n    final loss after {forecast['step'][-1]} updates: {final}")
@@ -135,4 +138,5 @@ def _print(fitted: Any, given: Any, forecasts: Any) -> None:
                 f"    measured {forecast['measured'][-1]:.4f}; R2 {score['r2']:.5f}, mean error {score['mae']:.4f}, final error {score['final_error']:+.4f}"
             )
         for doubt in forecast["doubts"]:
-            print(f"    do not trust it: {doubt}")
+            if doubt not in general:
+                print(f"    do not trust it: {doubt}")

@@ -113,5 +113,5 @@ def _window(curves: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
     """From under the lowest loss to where the first tenth of the steps ends: the beginning of a curve hides the rest."""
     losses = [np.asarray(curve.get("measured", curve["loss"])) for curve in curves]
     top = max(float(loss[len(loss) // 10]) for loss in losses)
-    low = min(float(loss.min()) for loss in losses)
+    low = min(float(np.min(loss)) for loss in [*losses, *(curve["loss"] for curve in curves)])
     return low - 0.05 * (top - low), top + 0.05 * (top - low)

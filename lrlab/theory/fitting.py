@@ -60,21 +60,27 @@ class Fitted(NamedTuple):
             return np.asarray(jax.vmap(lambda x: law(self.law)(x, rates, at))(letters))
 
     def interval(self, rates: Any, at: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """A 95 % interval for the loss measured, [n] and [n]: of the letters, and of how the fitted curves end."""
+        """A 95 % interval for the loss measured, [n] and [n]: of the letters, and of how the fitted curves end.
+
+        It knows nothing of what the law leaves out. Of the six curves of Luo et al. 2025 that are not fitted it covers 94
+        to 100 % of the points of each with the multi-power law, and with Tissue's 97 to 100 % at 25M and 80 to 100 % at
+        100M; but of a tiny model's runs, twice as long as its pilots, only 5 of 12 final losses
+        (`experiments/closing_the_loop.py`). What else than the interval to look at, `doubts` says.
+        """
         loss, resampled = self.loss(rates, at), self.resampled(rates, at)
         width = 1.96 * np.hypot(resampled.std(0), self.spread * loss)
         return loss - width, loss + width
 
-    def doubts(self, rates: Any) -> list[str]:
-        """Why a prediction for these rates should not be trusted, a sentence each."""
-        rates, found = np.asarray(rates), []
-        if rates.max() > 1.05 * self.peak:
+    def doubts(self, rates: Any = None) -> list[str]:
+        """Why a prediction should not be trusted, a sentence each: for these rates, or without them for any."""
+        found = []
+        if rates is not None and np.max(rates) > 1.05 * self.peak:
             found.append(
-                f"its peak {rates.max():.3g} is above {self.peak:.3g}, the highest that was fitted, and no law knows where a run diverges"
+                f"its peak {np.max(rates):.3g} is above {self.peak:.3g}, the highest that was fitted, and no law knows where a run diverges"
             )
-        if rates.sum() > 4 * self.area:
+        if rates is not None and np.sum(rates) > 1.5 * self.area:
             found.append(
-                f"its area {rates.sum():.3g} is {rates.sum() / self.area:.1f} times the largest that was fitted"
+                f"its area {np.sum(rates):.3g} is {np.sum(rates) / self.area:.1f} times the largest that was fitted, and the interval does not know how the law goes on there"
             )
         if self.score.r2 < 0.98:
             found.append(
@@ -153,6 +159,8 @@ def _check(of: Law, curves: Sequence[Observed]) -> None:
             raise Refused(f"a curve of {len(curve.loss)} points after its warm-up is too short to fit; it takes {_FEW}")
         if not (np.isfinite(curve.loss).all() and (curve.loss > 0).all()):
             raise Refused("a law is fitted to losses that are positive and finite; cut a curve before it diverges")
+        if not curve.rates.max() > 0:
+            raise Refused("the rates of a curve are all zero, and nothing is learnt at a rate of zero; leave it out")
     if of.needs == "falls" and all(
         np.ptp(curve.rates[np.argmax(curve.rates) :]) < 1e-3 * curve.rates.max() for curve in curves
     ):
