@@ -143,7 +143,7 @@ def run(
     train(study, out, strategy_of, watch, block, saves, rollback)
     if not distributed.first():
         return {}
-    return conclude(study, out, time.perf_counter() - begun)
+    return conclude(study, out, begun)
 
 
 def train(
@@ -190,8 +190,8 @@ def claim(study: Study, out: Path) -> None:
     _claim_folder(study, out)
 
 
-def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
-    """Read the folder's runs, ask the module for its verdict and write it beside them."""
+def conclude(study: Study, out: Path, begun: float) -> dict[str, Any]:
+    """Read the folder's runs, ask the module for its verdict and write it beside them; `begun` is of `time.perf_counter`."""
     assert study.module is not None
     ran = read_runs(study, out)
     complete = set(ran) == set(study.module.ARMS) and (len(study.seeds) >= SEEDS or not ran)
@@ -202,7 +202,7 @@ def conclude(study: Study, out: Path, wall_s: float) -> dict[str, Any]:
         "digest": study.digest,
         "preset": study.preset,
         "out": str(out),
-        "wall_s": wall_s,
+        "wall_s": time.perf_counter() - begun,
         "tokens_per_s": float(np.median([speed for speed in speeds if speed is not None] or [np.nan])),
         "arms": {arm: vars(run) for arm, run in ran.items()},
         "claims": as_json(claims),
