@@ -117,7 +117,7 @@ def mine(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_run_that_is_cut_off_and_goes_back_is_shown_as_its_record_has_it(tmp_path, monkeypatch):
+def test_a_run_that_is_cut_off_and_goes_back_is_shown_as_its_record_has_it(tmp_path, monkeypatch, capsys):
     def train():
         with Progress(planned, Console(stderr=True), dashboards=["tensorboard"]) as progress:
             one = lambda experiment: strategy(None, 2, 1, jax.devices()[:1])
@@ -134,6 +134,10 @@ def test_a_run_that_is_cut_off_and_goes_back_is_shown_as_its_record_has_it(tmp_p
         train()
     monkeypatch.undo()
     train()
+    assert (
+        "one, seed 0: diverged at step 180 and goes back to step 160; the rate jumps from 3.2 to 1.6"
+        in capsys.readouterr().err
+    )
     folder = study.folder(tmp_path, "one", 0)
     held = [(row["step"], name, value) for row in rows(folder) for name, value in scalars(row).items()]
     assert {name for _, name, _ in held} >= {"train/loss", "held_out/loss", "rollback/rate_after", "final/loss"}
