@@ -1,5 +1,6 @@
 """How long a run is, and when the host looks at it."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -36,7 +37,6 @@ class Plan:
         lengths, stops = [], sorted({self.steps, *stops})
         while step < self.steps:
             boundary = step - step % self.evaluate_every + self.evaluate_every
-            stop = next(stop for stop in stops if stop > step)
-            lengths += [min(self.chunk, boundary - step, stop - step)]
+            lengths += [min(self.chunk, boundary - step, stops[bisect_right(stops, step)] - step)]
             step += lengths[-1]
         return lengths

@@ -56,6 +56,12 @@ with joined(Processes(sys.argv[1], 2, place)):
         told["apart"] = str(apart)
     Path(f"{place}.json").write_text(json.dumps(told))
 """
+SLURM = {  # what a job of two tasks finds in its environment; the port follows from the job's number
+    "SLURM_JOB_ID": f"{os.getpid()}",
+    "SLURM_STEP_NODELIST": "localhost",
+    "SLURM_NTASKS": "2",
+    "SLURM_STEP_NUM_NODES": "1",
+}
 PATIENCE = 300  # seconds: several times what it takes on two busy cores
 
 
@@ -69,6 +75,9 @@ def start(folder, *words):
     processes = []
     for place in range(2):
         told = [word.replace("{address}", address).replace("{place}", str(place)) for word in words]
+        environment |= (
+            SLURM | {"SLURM_PROCID": f"{place}", "SLURM_LOCALID": f"{place}"} if "--distributed" in words else {}
+        )
         with (folder / f"{place}.log").open("w") as log, (folder / f"{place}.out").open("w") as out:
             processes.append(
                 subprocess.Popen([sys.executable, *told], cwd=folder, env=environment, stdout=out, stderr=log)
@@ -76,10 +85,9 @@ def start(folder, *words):
     return processes
 
 
-def command(folder, *words):
+def command(folder, *words, by=("--coordinator", "{address}", "--processes", "2", "--process", "{place}")):
     """Two processes of `lrlab run`."""
-    joined = ("--coordinator", "{address}", "--processes", "2", "--process", "{place}")
-    return start(folder, "-m", "lrlab", "run", "claim.py", "--out", "out", "--json", *joined, *words)
+    return start(folder, "-m", "lrlab", "run", "claim.py", "--out", "out", "--json", *by, *words)
 
 
 def codes(processes):
@@ -179,8 +187,9 @@ def test_a_signal_to_one_process_stops_both_after_the_same_step_and_other_device
     assert len(found["seed-0"]) == 4000 + 400  # each step once, and each evaluation
 
 
-def test_when_a_process_is_killed_the_other_says_so_and_ends(tmp_path):
-    processes = command(tmp_path, "--set", "steps=1000000", "--save-every", "50", "--heartbeat", "5")
+def test_when_a_process_that_slurm_started_is_killed_the_other_says_so_and_ends(tmp_path):
+    words = ("--set", "steps=50000", "--save-every", "50", "--heartbeat", "5")
+    processes = command(tmp_path, *words, by=("--distributed",))
     when_saved(tmp_path, processes)
     processes[1].kill()
     began = time.monotonic()
