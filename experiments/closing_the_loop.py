@@ -34,6 +34,7 @@ from lrlab import cosine, decay, optim, parse, polynomial, stable, warmup
 from lrlab.curves import read_curves
 from lrlab.experiment import Experiment
 from lrlab.refusal import Refused
+from lrlab.report.style import frames, styles
 from lrlab.task.language import Language
 from lrlab.theory import fit
 from lrlab.verdict import between, lower
@@ -64,36 +65,52 @@ PRESETS = {"cpu": {}}
 
 
 def law(runs, i):
-    """Tissue's law of the pilots of one seed."""
+    """Tissue's law of the pilots of one seed; None where they are too short for one."""
     folders = [Path(runs[f"pilot / {name}"].folders[i]) for name in PILOTS]
-    return fit("tissue", [read_curves(folder)[0].observed() for folder in folders])
-
-
-def missed(runs, name, i):
-    """The final loss that the law of a seed's pilots predicts less the one measured; nan where pilots are too short for a law."""
-    run = runs[f"run / {name}"]
-    schedule = parse(run.schedule)
     try:
-        return law(runs, i).loss(schedule(np.arange(schedule.length)), [schedule.length])[0] - run.final["loss"][i]
+        return fit("tissue", [read_curves(folder)[0].observed() for folder in folders])
     except Refused:
-        return np.nan
+        return None
+
+
+def rates(run):
+    schedule = parse(run.schedule)
+    return np.asarray(schedule(np.arange(schedule.length)), float)
+
+
+def predicted(runs):
+    """The final loss of each run, by name and seed, as the law of the seed's pilots has it; nan where there is no law."""
+    laws = [law(runs, i) for i in range(len(runs["run / designed"].seeds))]
+    last = lambda fitted, run: np.nan if fitted is None else fitted.loss(rates(run), [len(rates(run))])[0]
+    return {name: [last(fitted, runs[f"run / {name}"]) for fitted in laws] for name in RUNS}
 
 
 def verdict(runs):
-    seeds = range(len(runs["run / designed"].seeds))
     final = lambda name: runs[f"run / {name}"].final["loss"]
+    told = "the pilots' law predicts the final loss of {} within 0.03"
     return [
-        *(
-            between(
-                f"the pilots' law predicts the final loss of {name} within 0.03",
-                [missed(runs, name, i) for i in seeds],
-                -0.03,
-                0.03,
-                unit="nats",
-            )
-            for name in RUNS
-        ),
+        *(between(told.format(name), np.subtract(losses, final(name)), -0.03, 0.03, unit="nats") for name, losses in predicted(runs).items()),
         lower("the designed schedule ends below a cosine from the same peak", final("designed"), final("cosine")),
         lower("it ends at most 0.01 above a cosine from twice the peak", final("designed"), final("cosine, twice the peak"), by=-0.01),
         lower("it ends at most 0.01 above WSD", final("designed"), final("WSD"), by=-0.01),
     ]  # fmt: skip
+
+
+def picture(runs):
+    """The rates of the runs; how the law of each seed's pilots says that they end, and how they did."""
+    figure, axes = frames(1, 2, 11.0, 3.6)
+    left, right = axes[0]
+    for row, ((name, losses), style) in enumerate(zip(predicted(runs).items(), styles(len(RUNS)))):
+        run = runs[f"run / {name}"]
+        left.plot(rates(run), label=name, **style)
+        seen = {"markersize": 7, "linestyle": "none", "color": style["color"]}
+        right.plot(
+            losses, np.full(len(losses), 0.12 - row), "o", fillstyle="none", label="" if row else "predicted", **seen
+        )
+        right.plot(run.final["loss"], np.full(len(losses), -0.12 - row), "o", label="" if row else "measured", **seen)
+    left.set(xlabel="step (optimizer updates)", ylabel="learning rate", ylim=(0, None))
+    left.legend(fontsize=8, frameon=False, handlelength=3.5)
+    right.set_yticks(-np.arange(len(RUNS)), list(RUNS))
+    right.set_xlabel("held-out loss at the end (nats), a circle per seed")
+    right.legend(fontsize=8, frameon=False)
+    return figure

@@ -112,7 +112,9 @@ def _asked(options: argparse.Namespace) -> tuple[Any, Path]:
         name: getattr(options, name) for name in ("extend", "schedule", "branch") if getattr(options, name) is not None
     }
     if len(how) > 1 or (options.schedule is None) != (options.since is None):
-        raise Refused("write one of --extend steps=N, --schedule S --from now, and --branch S")
+        raise Refused(
+            "write one of --extend steps=N, --schedule S --from now, and --branch S; for a run from the start --set schedule=S"
+        )
     if options.extend is not None:
         options.set.append(options.extend)
     study = option.study(options)
