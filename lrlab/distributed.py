@@ -6,6 +6,7 @@ other for ever, they agree.
 
 import atexit
 import ctypes
+import functools
 import hashlib
 import os
 import signal
@@ -27,12 +28,14 @@ class Processes(NamedTuple):
     """Where a process finds the others of its run; what is None, Slurm, Kubernetes, Open MPI or a TPU's cloud knows."""
 
     coordinator: str | None = None  # HOST:PORT of the first process
-    number: int | None = None
+    number: int | None = None  # of processes
     place: int | None = None  # of this one, from 0
     heartbeat: int = HEARTBEAT  # seconds without a sign of life after which a process counts as dead
 
     def check(self) -> None:
         """Raise `Refused` where they are told in part, or are none."""
+        if self.heartbeat < 1:
+            raise Refused(f"--heartbeat {self.heartbeat}: write at least 1 second")
         if all(told is None for told in self[:3]):
             return
         if self.coordinator is None or self.number is None or self.place is None:
@@ -126,12 +129,22 @@ def _greatest(said: tuple[int, ...]) -> Any:
     """Dispatched, and not waited for."""
     import jax
     import numpy as np
+
+    each, greatest = _vote()
+    own = lambda index: np.array([said], np.int32)
+    return greatest(jax.make_array_from_callback((jax.device_count(), len(said)), each, own))
+
+
+@functools.cache
+def _vote() -> tuple[Any, Any]:
+    """How numbers lie that each device has its own of, and the program of their greatest; compiled once."""
+    import jax
+    import numpy as np
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
     mesh = Mesh(np.array(jax.devices()), ("all",))
-    own = lambda index: np.array([said], np.int32)
-    each = jax.make_array_from_callback((mesh.size, len(said)), NamedSharding(mesh, PartitionSpec("all")), own)
-    return jax.jit(lambda x: x.max(0), out_shardings=NamedSharding(mesh, PartitionSpec()))(each)
+    greatest = jax.jit(lambda x: x.max(0), out_shardings=NamedSharding(mesh, PartitionSpec()))
+    return NamedSharding(mesh, PartitionSpec("all")), greatest
 
 
 def _join(processes: Processes) -> None:
@@ -146,7 +159,9 @@ def _join(processes: Processes) -> None:
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM, which stops a run here
     try:
         jax.distributed.initialize(coordinator, count, place, heartbeat_timeout_seconds=heartbeat)
-    except ValueError:
+    except ValueError as error:
+        if coordinator is not None:
+            raise Failed(f"cannot join the processes of this run at {coordinator}: {error}") from None
         raise Refused(
             "--distributed: neither Slurm nor a cloud that JAX knows says where the other processes are; write "
             "--coordinator HOST:PORT --processes N --process I"

@@ -203,6 +203,7 @@ def test_when_a_process_that_slurm_started_is_killed_the_other_says_so_and_ends(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (["--distributed", "--heartbeat", "0"], "--heartbeat 0: write at least 1 second"),
         (["--processes", "2"], "are told by --coordinator HOST:PORT, --processes N and --process I together"),
         (
             ["--coordinator", "here", "--processes", "2", "--process", "0"],
