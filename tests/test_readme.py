@@ -62,6 +62,13 @@ def test_every_picture_of_the_tutorial_follows_the_command_that_draws_it():
     assert all((ROOT / "docs" / "tutorial" / f"{name}.png").is_file() for name, _ in drawn)
 
 
+def test_the_table_of_the_literature_names_every_experiment():
+    """All that `scripts/reproduce` runs, and gpt2 elsewhere."""
+    table = re.findall(r"^\| \[(\w+)\]\(experiments/", README, re.MULTILINE)
+    assert [*table, "gpt2"] == [*sorted(catalogue.names() - {"gpt2"}), "gpt2"]
+    assert "(experiments/gpt2.py)" in README
+
+
 def test_the_pictures_exist():
     for path in re.findall(r"\]\((docs/[^)]*|experiments/[^)]*|[A-Z]+\.md)\)", README):
         assert (ROOT / path).is_file(), path

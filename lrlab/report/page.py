@@ -46,7 +46,7 @@ class Reproduced(NamedTuple):
 
 
 def write_page(experiments: Sequence[Reproduced], page: Path, table: Path) -> None:
-    """Write the page, with the figures in it, and the table of claims in Markdown."""
+    """Write the page, with the figures in it, and the tables of experiments and of claims in Markdown."""
     told = [(one, None if one.failed else read_json(one.folder / "verdict.json")) for one in experiments]
     page.write_text(_page(told), encoding="utf-8")
     table.write_text(_markdown(told), encoding="utf-8")
@@ -145,18 +145,25 @@ def _measured(claim: Any) -> str:
 
 
 def _markdown(told: Sequence[tuple[Reproduced, Any]]) -> str:
-    lines = ["| experiment | claim | the paper | here (95 % interval) | verdict | cost |", "|---|---|---|---|---|---|"]
+    """First what each experiment came to, then every claim; names lead to the figures, which lie in the folders."""
+    short = ["| experiment | what it is about | claims held | cost |", "|---|---|---|---|"]
+    long = ["| experiment | claim | the paper | here (95 % interval) | verdict |", "|---|---|---|---|---|"]
     for one, verdict in told:
-        name = f"[{one.name}](experiments/{one.name}.py)"
+        name, about = f"[{one.name}]({one.name}/figure.png)", one.note.partition("\n\n")[0]
         if verdict is None:
-            lines.append(f"| {name} | {_cell(one.failed)} | | | | |")
+            short.append(_line(one.name, about, one.failed, ""))
             continue
-        spent = _span(cost(one.folder, verdict))
-        for i, claim in enumerate(verdict["claims"]):
+        claims = verdict["claims"]
+        held = f"{sum(claim['holds'] for claim in claims)} of {len(claims)}"
+        short.append(_line(name, about, held, _span(cost(one.folder, verdict))))
+        for i, claim in enumerate(claims):
             word = "held" if claim["holds"] else "**not held here**"
-            cells = (name if i == 0 else "", claim["text"], claim.get("paper", ""), _measured(claim), word)
-            lines.append("| " + " | ".join(map(_cell, cells)) + f" | {spent if i == 0 else ''} |")
-    return "\n".join(lines) + "\n"
+            long.append(_line("" if i else one.name, claim["text"], claim.get("paper", ""), _measured(claim), word))
+    return "\n".join([*short, "", *long]) + "\n"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(map(_cell, cells)) + " |"
 
 
 def _cell(text: str) -> str:
