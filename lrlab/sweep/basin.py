@@ -65,7 +65,7 @@ def tuned(values: Sequence[float], losses: Sequence[Sequence[float]] | np.ndarra
     diverged is no candidate.
 
     >>> arm = tuned([1e-3, 1e-2, 1e-1], [[2.0, 2.2], [1.0, 1.1], [2.0, 2.2]])
-    >>> round(arm.value, 4), arm.losses, arm.at_edge
+    >>> round(arm.value, 4), np.round(arm.losses, 6).tolist(), arm.at_edge
     (0.01, [1.0, 1.1], False)
     """
     losses = np.asarray(losses, float)
