@@ -43,17 +43,17 @@ def test_a_second_run_compiles_nothing_that_the_first_did(tmp_path):
     module.write_text(EXPERIMENT)
     home = tmp_path / "home"
     words = ["-m", "lrlab", "run", str(module), "--seeds", "1", "--json", "--out"]
-    first = json.loads(python(home, *words, str(tmp_path / "a")).stdout)
+    came = lambda folder: json.loads(python(home, *words, str(tmp_path / folder)).stdout)["arms"]["decay"]["final"]
+    first = came("a")
     programs = kept(home)
     assert any("population" in program.name for program in programs)
     assert all(program.is_relative_to(home / "lrlab" / "programs") for program in programs)
-    again = json.loads(python(home, *words, str(tmp_path / "b")).stdout)
+    again = came("b")
     assert kept(home) == programs
-    assert again["arms"]["decay"]["final"] == first["arms"]["decay"]["final"]  # to the bit
+    assert again == first  # to the bit
     for program in programs:
         program.write_bytes(program.read_bytes()[:50])  # a crash cut them short
-    mended = json.loads(python(home, *words, str(tmp_path / "c")).stdout)
-    assert mended["arms"] == first["arms"]
+    assert came("c") == first
 
 
 WHERE = "import jax; from lrlab.cli import cache; cache.keep(); print(jax.config.jax_compilation_cache_dir)"
