@@ -20,7 +20,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; } h2 { margin: 3rem 0 .3rem; font-size
 h2 + p { margin-top: 0; font-size: 1.05rem; }
 .faint { color: var(--faint); font-size: .9rem; }
 a { color: #0055aa; }
-img { display: block; max-width: min(100%, 48rem); height: auto; margin: 1rem 0; }
+img { display: block; max-width: 100%; height: auto; margin: 1rem 0; }
 pre { overflow-x: auto; padding: .8rem; background: #f6f8fa; font-size: .85rem; line-height: 1.45; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
