@@ -22,6 +22,7 @@ import numpy as np
 
 from lrlab import Horizon, cosine, decay, optim, span, warmup
 from lrlab.experiment import Experiment
+from lrlab.scale import TOKENS_30M
 from lrlab.task.language import Language
 from lrlab.theory import best_peak, final_bound
 from lrlab.verdict import between, exact, lower
@@ -46,17 +47,7 @@ BASE = Experiment(
 PRESETS = {
     "cpu": {"seeds": 8},
     "gpu": {  # token shards as in `gpt2`; twelve times as wide, at an eighth of the peaks
-        "task.text": "fineweb10B/fineweb_train_*.bin",
-        "task.validation": "fineweb10B/fineweb_val_*.bin",
-        "task.held_out": 2048,
-        "task.sequence": 256,
-        "task.width": 384,
-        "task.layers": 6,
-        "task.heads": 6,
-        "task.tied": True,
-        "task.compute": "bfloat16",
-        "batch": 64,
-        "steps": 3000,
+        **TOKENS_30M,
         "groups": (optim.rest(rate=1 / 8),),
     },
 }

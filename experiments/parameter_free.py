@@ -34,6 +34,7 @@ from lrlab import decay, optim, warmup
 from lrlab.experiment import Experiment
 from lrlab.record import rows
 from lrlab.report.style import frames, styles
+from lrlab.scale import TOKENS_30M
 from lrlab.sweep import tuned
 from lrlab.task.language import Language
 from lrlab.verdict import lower
@@ -65,19 +66,7 @@ ARMS = {
 }
 PRESETS = {
     "cpu": {"seeds": 4},
-    "gpu": {
-        "task.text": "fineweb10B/fineweb_train_*.bin",
-        "task.validation": "fineweb10B/fineweb_val_*.bin",
-        "task.held_out": 2048,
-        "task.sequence": 256,
-        "task.width": 384,
-        "task.layers": 6,
-        "task.heads": 6,
-        "task.tied": True,
-        "task.compute": "bfloat16",
-        "batch": 64,
-        "steps": 3000,
-    },
+    "gpu": TOKENS_30M,
 }
 
 

@@ -20,6 +20,7 @@ at its end only, all along.
 
 from lrlab import decay, optim, stable, warmup
 from lrlab.experiment import Experiment
+from lrlab.scale import TOKENS_30M
 from lrlab.sweep import tuned
 from lrlab.task.language import Language
 from lrlab.verdict import lower
@@ -52,19 +53,7 @@ ARMS = {
 }
 PRESETS = {
     "cpu": {"seeds": 5},
-    "gpu": {
-        "task.text": "fineweb10B/fineweb_train_*.bin",
-        "task.validation": "fineweb10B/fineweb_val_*.bin",
-        "task.held_out": 2048,
-        "task.sequence": 256,
-        "task.width": 384,
-        "task.layers": 6,
-        "task.heads": 6,
-        "task.tied": True,
-        "task.compute": "bfloat16",
-        "batch": 64,
-        "steps": 3000,
-    },
+    "gpu": TOKENS_30M,
 }
 
 

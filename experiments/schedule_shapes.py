@@ -28,6 +28,7 @@ import numpy as np
 
 from lrlab import Horizon, cosine, decay, optim, stable, warmup
 from lrlab.experiment import Experiment
+from lrlab.scale import TOKENS_30M
 from lrlab.sweep import tuned
 from lrlab.task.language import Language
 from lrlab.theory import best_peak
@@ -57,17 +58,7 @@ ARMS = {f"{shape} @ {peak:g}": {"schedule": peak * SHAPES[shape]} for shape in S
 PRESETS = {
     "cpu": {"seeds": 8},
     "gpu": {  # token shards as in `gpt2`; twelve times as wide, at an eighth of the peaks
-        "task.text": "fineweb10B/fineweb_train_*.bin",
-        "task.validation": "fineweb10B/fineweb_val_*.bin",
-        "task.held_out": 2048,
-        "task.sequence": 256,
-        "task.width": 384,
-        "task.layers": 6,
-        "task.heads": 6,
-        "task.tied": True,
-        "task.compute": "bfloat16",
-        "batch": 64,
-        "steps": 3000,
+        **TOKENS_30M,
         "groups": (optim.rest(rate=1 / 8),),
     },
 }

@@ -33,6 +33,7 @@ from lrlab.experiment import Experiment
 from lrlab.published import available, published
 from lrlab.record import rows
 from lrlab.report.style import frames, styles
+from lrlab.scale import TOKENS_30M
 from lrlab.sweep import sensitivity
 from lrlab.task.language import Language
 from lrlab.verdict import between, exact, lower
@@ -56,17 +57,7 @@ ARMS = {f"{name} @ {peak:g}": {"schedule": peak * shape} for name, shape in WARM
 PRESETS = {
     "cpu": {"seeds": 8},
     "gpu": {  # token shards as in `gpt2`; twelve times as wide, at an eighth of the peaks
-        "task.text": "fineweb10B/fineweb_train_*.bin",
-        "task.validation": "fineweb10B/fineweb_val_*.bin",
-        "task.held_out": 2048,
-        "task.sequence": 256,
-        "task.width": 384,
-        "task.layers": 6,
-        "task.heads": 6,
-        "task.tied": True,
-        "task.compute": "bfloat16",
-        "batch": 64,
-        "steps": 3000,
+        **TOKENS_30M,
         "groups": (optim.rest(rate=1 / 8),),
     },
 }

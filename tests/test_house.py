@@ -39,7 +39,7 @@ FLOORS = {
         "record",
     },
     5: {"loop", "saving"},
-    6: {"experiment", "override", "verdict", "catalogue", "rollback", "runs", "study"},
+    6: {"experiment", "override", "verdict", "catalogue", "rollback", "runs", "scale", "study"},
     7: {"branch", "coordinates", "sweep", "finder"},
     8: {"progress", "report"},
     9: {"cli", "__main__"},
