@@ -1,9 +1,6 @@
 """Groups of parameters: their rates, decays and times, against optax's own partition, closed forms and the papers."""
 
-import dataclasses
 import json
-from dataclasses import dataclass
-from itertools import pairwise
 
 import alone
 import chex
@@ -14,6 +11,7 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trained import PARAMS, RATE, trained
 
 import lrlab as lr
 from lrlab.experiment import Experiment
@@ -31,7 +29,6 @@ from lrlab.optim import (
     independent,
     layerwise,
     lion,
-    momentum,
     muon,
     mup,
     opposed,
@@ -42,36 +39,15 @@ from lrlab.optim import (
 from lrlab.optim.grouped import together
 from lrlab.optim.restart import cycle_starts
 from lrlab.override import override
-from lrlab.parallel import strategy
 from lrlab.schedule.notation import read
-from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
 
-RATE = (1e-2 * lr.warmup(4) >> lr.decay(16, to=0.1)).resolve(lr.Horizon(steps=20))
 OWN = 3e-3 * lr.decay(20, to=0.5, curve=lr.cosine)
-PARAMS = {
-    "embedding": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4),
-    "layers": {"0": {"kernel": np.linspace(1, 2, 8, dtype=np.float32).reshape(4, 2), "bias": np.ones(2, np.float32)}},
-    "head": np.linspace(2, 0, 6, dtype=np.float32).reshape(2, 3),
-}
 GROUPS = (
     group("embedding", rate=0.5, weight_decay=0),
     group("head", schedule=OWN, weight_decay=0.3),
     rest(decay=2),
 )
-
-
-def trained(tx, params=PARAMS, updates=20):
-    """Parameters and states after each of some updates on a fixed quadratic, [updates, ...]."""
-
-    def step(carry, _):
-        params, state = carry
-        grads = jax.tree.map(lambda p: 0.5 * p + 0.1, params)
-        moves, state = tx.update(grads, state, params)
-        params = optax.apply_updates(params, moves)
-        return (params, state), (params, state)
-
-    return jax.device_get(jax.jit(lambda: jax.lax.scan(step, (params, tx.init(params)), length=updates)[1])())
 
 
 # --- what a group does -----------------------------------------------------------------------------------------------
@@ -299,87 +275,6 @@ def test_mup_scales_the_rate_and_keeps_rate_times_decay():
     np.testing.assert_array_equal(wide["learning_rate[rest]"], base["learning_rate[rest]"])
 
 
-# --- coupled to the rate ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("make", [adamw, lion, muon])
-def test_an_independent_decay_does_not_change_with_the_peak(make):
-    """With nothing but decay (a zero gradient) the weights shrink by 1 - decay s(t) / peak at every update."""
-    shrunk = np.cumprod(1 - 0.01 * RATE(np.arange(20)).astype(np.float64) / 1e-2)
-    for peak in (1.0, 10.0):
-        tx = make(weight_decay=independent(0.01)).build(peak * RATE, (group("head", rate=0.1), rest()))
-        params, state = {"head": jnp.ones((2, 2)), "w": jnp.ones((2, 2))}, None
-        state = tx.init(params)
-        update = jax.jit(tx.update)
-        for t in range(20):
-            moves, state = update(jax.tree.map(jnp.zeros_like, params), state, params)
-            params = optax.apply_updates(params, moves)
-            np.testing.assert_allclose(params["w"], shrunk[t], rtol=2e-6)
-            np.testing.assert_allclose(params["head"], shrunk[t], rtol=2e-6)
-
-
-def one_cycle_momentum(t, steps, rise, low, high):
-    """torch.optim.lr_scheduler.OneCycleLR(cycle_momentum=True, anneal_strategy="cos"), with its two phases in steps."""
-    cos = lambda start, end, share: end + (start - end) / 2 * (1 + np.cos(np.pi * share))
-    return cos(high, low, t / rise) if t <= rise else cos(low, high, (t - rise) / (steps - rise))
-
-
-@given(st.integers(2, 50), st.integers(2, 50), st.floats(0.1, 0.8))
-def test_an_opposed_momentum_is_that_of_one_cycle(rise, fall, low):
-    rate = 0.1 * lr.warmup(rise, start=1 / 25, curve=lr.cosine) >> lr.decay(fall, to=1e-4, curve=lr.cosine)
-    ours = opposed(rate, low=low, high=0.9)(np.arange(rise + fall + 1))
-    theirs = [one_cycle_momentum(t, rise + fall, rise, low, 0.9) for t in range(rise + fall + 1)]
-    np.testing.assert_allclose(ours, theirs, rtol=3e-7)
-
-
-@pytest.mark.parametrize(
-    ("rate", "momentum"),
-    [
-        ("warmup(10) >> stable(10) >> decay(10)", "ramp(10, start=0.9, to=0.6) >> stable(10) >> ramp(10, start=1, to=1.5)"),
-        ("0.1 * stable(5) >> decay(5)", "0.6 * stable(5) >> ramp(5, start=1, to=1.5)"),
-        ("0.1 * stable()", "0.6 * stable()"),
-        ("repeat(decay('2ep'), 3, stretch=2)", "repeat(ramp('2ep', start=0.6, to=0.9), 3, stretch=2)"),
-        ("decay(10, to=0.5) >> decay(10)", "ramp(10, start=0.6, to=0.75) >> ramp(10, start=1, to=1.2)"),
-    ],
-)  # fmt: skip
-def test_an_opposed_momentum_keeps_the_words_of_the_rate(rate, momentum):
-    assert opposed(lr.parse(rate), low=0.6, high=0.9)._written()[0].replace("0000000000000001", "") == momentum
-
-
-def test_an_optimizer_couples_its_momentum_to_the_rate_it_is_built_with():
-    _, states = trained(momentum(momentum=opposed(low=0.8, high=0.9)).build(RATE))
-    used = lr.values_used(states)
-    np.testing.assert_allclose(used["momentum"][[0, 4, 19]], [0.9, 0.8, 0.8 + 0.1 * 15 / 16], rtol=1e-6)
-
-
-# --- restarts --------------------------------------------------------------------------------------------------------
-
-
-def test_at_a_restart_the_moments_begin_anew_and_the_clock_goes_on():
-    tx = adam().build(RATE, restarts=(7,))
-    params, states = trained(tx)
-    assert states.count.tolist() == list(range(1, 21))
-    assert states.inner.count.tolist() == [*range(1, 8), *range(1, 14)]
-    np.testing.assert_allclose(lr.values_used(states)["learning_rate"], RATE(np.arange(20)), rtol=3e-7)
-    begun = jax.tree.map(lambda p: p[6], params)
-    afresh = adam().build(lr.shift(RATE, 7))
-    chex.assert_trees_all_close(jax.tree.map(lambda p: p[7:], params), trained(afresh, begun, 13)[0], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("text", "starts"),
-    [
-        ("repeat(decay(10), 3, stretch=2)", (10, 30)),
-        ("warmup(5) >> repeat(warmup(1) >> decay(9), 2)", (5 + 10,)),
-        ("join(0.1 * repeat(decay(4), 2), 0.1 * stable(3))", (4,)),
-        ("repeat(decay(4), over=10)", (4, 8)),
-        ("warmup(5) >> decay(5)", ()),
-    ],
-)
-def test_cycles_begin_where_the_rate_jumps_up(text, starts):
-    assert cycle_starts(lr.parse(text)) == starts
-
-
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -415,20 +310,6 @@ DIGITS = Experiment(
 )
 
 
-@dataclass(frozen=True)
-class Spiked(Quadratic):
-    """A quadratic without noise whose loss is not a number in some batches."""
-
-    spikes: tuple[int, ...] = ()
-
-    def batch(self, train, seed, step, rows, size):
-        bad = jnp.isin(step, jnp.asarray(self.spikes, jnp.int32))
-        return jnp.where(bad, jnp.nan, jnp.zeros(rows.shape, jnp.float32))
-
-    def loss(self, params, batch, key, rows):
-        return super().loss(params, rows, key, rows) * (1 + batch)
-
-
 def ran(experiment, folder):
     """The outcome, the state and the rows of a run on one device."""
     return alone.run(experiment, folder)
@@ -444,115 +325,6 @@ def test_a_run_with_groups_counts_updates_and_records_their_rates(tmp_path):
     np.testing.assert_allclose([row["learning_rate"] for row in steps], rate(np.arange(12)), rtol=1e-6)
     thawed = [0.5 * rate(t) if t >= 6 else 0 for t in range(12)]
     np.testing.assert_allclose([row["learning_rate[hidden]"] for row in steps], thawed, rtol=1e-6)
-
-
-def test_skipped_updates_leave_everything_as_it_was_and_stop_the_clock(tmp_path):
-    base = Experiment(
-        task=Spiked(dimensions=4, sigma=0.0),
-        schedule=0.3 * lr.decay("100%"),
-        optimizer=adam(b1=0.9 * lr.ramp(start=1, to=0.5)),
-        steps=9,
-        batch=2,
-        log_every=1,
-        clip=1.0 * lr.decay(to=0.1),
-        restart=(4,),
-    )
-    *_, straight = ran(base, tmp_path / "clean")
-    spiked = dataclasses.replace(base, task=Spiked(dimensions=4, sigma=0.0, spikes=(2, 3, 5)), skip_nonfinite=2)
-    skipping, state, rows_ = ran(spiked, tmp_path / "skipping")
-    assert skipping.diverged is None
-    assert (state.step, state.opt_state.count) == (9, 6)
-    told = [row for row in rows_ if "loss" in row]
-    assert [row["skipped"] for row in told] == [0, 0, 1, 1, 0, 1, 0, 0, 0]
-    done = [row for row in told if not row["skipped"]]
-    for name in ("loss", "learning_rate", "b1", "clip", "grad_norm"):
-        expected = [row[name] for row in straight if name in row][:6]
-        # two programs, with and without the skipping, which XLA may fuse differently: a rounding of 6e-8 an update
-        np.testing.assert_allclose([row[name] for row in done], expected, rtol=1e-6)
-    assert rows_[-1]["skipped"] == 3
-
-
-def test_too_many_skipped_updates_in_a_row_are_a_divergence(tmp_path):
-    spiked = Experiment(
-        task=Spiked(dimensions=2, sigma=0.0, spikes=(1, 3, 4)),
-        schedule=0.3 * lr.stable(),
-        optimizer=sgd(),
-        steps=9,
-        batch=2,
-    )
-    assert ran(spiked, tmp_path / "a")[0].diverged == 1
-    assert ran(dataclasses.replace(spiked, skip_nonfinite=1), tmp_path / "b")[0].diverged == 4
-    assert ran(dataclasses.replace(spiked, skip_nonfinite=2), tmp_path / "c")[0].diverged is None
-
-
-@dataclass(frozen=True)
-class Indexed(Quadratic):
-    """The gradient of an update is the mean of the numbers of its examples, in the order in which they are read."""
-
-    def batch(self, train, seed, step, rows, size):
-        return (step * size + rows).astype(jnp.float32)
-
-    def loss(self, params, batch, key, rows):
-        return batch * params["w"].sum()
-
-
-@pytest.mark.parametrize(
-    ("how", "devices", "scaling", "power"),
-    [(None, 1, "none", 0.0), (None, 1, "sqrt", 0.5), ("pmap", 2, "linear", 1.0), ("mesh", 2, "linear", 1.0)],
-)
-def test_a_growing_batch_reads_each_example_once_and_scales_the_rate(how, devices, scaling, power):
-    experiment = Experiment(
-        task=Indexed(dimensions=1),
-        schedule=1e-2 * lr.decay(to=0.5),
-        optimizer=sgd(),
-        steps=6,
-        batch=16,
-        accumulate=4,
-        batch_schedule=16 * lr.ramp("50%", start=1 / 4, to=1),
-        batch_scaling=scaling,
-    ).resolve()
-    counts = [1, 2, 3, 4, 4, 4]
-    assert experiment.batches.counts.tolist() == counts
-    assert experiment.mean_batch == 4 * 18 / 6
-    chosen, member = strategy(how, 16, 4, jax.devices()[:devices]), experiment.member(0)
-    state, metrics = alone.compiled(chosen, experiment.task, 16, 4, 6)(
-        alone.begin(experiment.task, member), member, chosen.put(np.zeros(0, np.float32))
-    )
-    edges = 4 * np.cumsum([0, *counts])
-    means = np.array([(low + high - 1) / 2 for low, high in pairwise(edges)])
-    rates = experiment.schedule(np.arange(6)) * (np.array(counts) / 4) ** power
-    np.testing.assert_allclose(metrics["grad_norm"], means, rtol=1e-6)
-    np.testing.assert_allclose(metrics["learning_rate"], rates, rtol=1e-6)
-    np.testing.assert_array_equal(metrics["batch"], 4.0 * np.array(counts))
-    np.testing.assert_allclose(state.params["w"][0], 1 - rates @ means, rtol=1e-5)
-    (row,) = experiment.effective()
-    np.testing.assert_allclose([row.first, row.peak, row.last], [rates[0], max(rates), rates[-1]], rtol=1e-6)
-
-
-def test_a_batch_schedule_that_is_always_full_changes_nothing():
-    """In the first epoch, whose order is that of the examples and not of the batches."""
-    member, task, data = DIGITS.resolve().member(0), DIGITS.task, DIGITS.task.load()
-    full = dataclasses.replace(DIGITS, batch_schedule=8 * lr.stable()).resolve().member(0)
-    chosen = strategy(None, 8, 4, jax.devices()[:1])
-    chunk = alone.compiled(chosen, task, 8, 4, 12)
-    _, expected = chunk(alone.begin(task, member), member, data.train)
-    _, metrics = chunk(alone.begin(task, full), full, data.train)
-    np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"batch_schedule": "16 * stable()"}, "rises to 16 examples, above batch=8"),
-        ({"batch_schedule": "8 * decay()"}, r"falls to .* below a microbatch of 2"),
-        ({"batch_schedule": "8 * stable()", "accumulate": 1}, "set accumulate to how many"),
-        ({"batch_schedule": "8 * stable()", "schedule": "warmup('1ep') >> stable()"}, "'1ep' is no number of updates"),
-        ({"batch_scaling": "cubic"}, "batch_scaling"),
-    ],
-)
-def test_a_batch_schedule_that_does_not_fit_is_refused(changes, sentence):
-    with pytest.raises(lr.Refused, match=sentence):
-        override(DIGITS, changes).resolve()
 
 
 @pytest.mark.parametrize(
