@@ -27,7 +27,7 @@ from lrlab.plan import Plan
 from lrlab.refusal import Refused
 from lrlab.schedule import Finding, Horizon, Schedule, lint, table
 from lrlab.schedule.time import duration, whole
-from lrlab.task import Task
+from lrlab.task import Task, parameters
 from lrlab.train import Member
 
 _LONGEST_TABLE = 10_000_000  # steps; 40 MB on each device
@@ -146,7 +146,7 @@ class Experiment:
         schedule = self.schedule.resolve(horizon)
         groups = tuple(group.resolve(horizon) for group in self.groups)
         if groups:
-            assigned(groups, self.task.init(0))
+            assigned(groups, parameters(self.task))
         if self.restart == "cycles":
             restart = cycle_starts(schedule)
         else:
@@ -215,7 +215,7 @@ class Experiment:
     def effective(self) -> list[Effective]:
         """What each group of parameters really gets, of a resolved experiment."""
         scale = None if self.batches is None else self.batches.scale()
-        return effective(self.optimizer, self.schedule, self.groups, self.task.init(0), self.steps, scale)
+        return effective(self.optimizer, self.schedule, self.groups, parameters(self.task), self.steps, scale)
 
     def values(self) -> dict[str, Any]:
         """Every field as JSON: schedules and optimizers in the notation, the task by its fields."""

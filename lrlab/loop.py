@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from lrlab.notes import Notes, Outcome, Watcher
-from lrlab.parallel import Strategy, compiled, looking
+from lrlab.parallel import Program, Strategy, compiled, looking
 from lrlab.plan import Plan
 from lrlab.population import stack
 from lrlab.record import Record
 from lrlab.refusal import unknown
 from lrlab.saving import Kept, Saver, Source, filled, first_members
-from lrlab.task import Data, Task
+from lrlab.task import Data, Task, parameters
 from lrlab.train import Member, TrainState, first_state
 
 
@@ -85,6 +85,9 @@ class Halving:
 class Start(NamedTuple):
     """Where a population begins, or goes on."""
 
+    chunk: Program  # being compiled
+    look: Program
+    names: list[str]  # of the metrics that it measures
     step: int  # updates done
     states: TrainState  # [members, ...], filled up to whole blocks, on the devices
     members: Member
@@ -97,16 +100,29 @@ def start(
     task: Task,
     members: Sequence[Member],
     plan: Plan,
+    data: Data,
     strategy: Strategy,
     block: int = 1,
     saver: Saver | None = None,
     source: Source | None = None,
 ) -> Start:
-    """The newest state that `saver` finds, or else that of `source`, or else the one before the first update."""
+    """The newest state that `saver` finds, or else that of `source`, or else the one before the first update.
+
+    The programs are compiled meanwhile.
+    """
     count, whole = len(members), len(members) + -len(members) % (block * strategy.shares)
     stacked = stack([*members, *[members[-1]] * (whole - count)])
-    states, alive = strategy.begin(task, stacked), strategy.deal(np.arange(whole) < count)
-    new = Start(0, states, strategy.deal(stacked), alive, [{} for _ in members], np.empty((count, 0), np.float32))
+    padded, alive, begins = (
+        strategy.deal(stacked),
+        strategy.deal(np.arange(whole) < count),
+        strategy.begins(task, stacked),
+    )
+    chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
+    look = looking(strategy, task, data.held_out, plan.batch, block)
+    chunk.foresee(begins, padded, alive, data.train, np.int32(0))
+    names = list(look.foresee(begins, padded, alive, data.valid, data.train)[1])
+    states, none = strategy.begin(task, stacked), np.empty((count, 0), np.float32)
+    new = Start(chunk, look, names, 0, states, padded, alive, [{} for _ in members], none)
     like = lambda: strategy.kept(
         Kept(
             first_members(states, count),
@@ -118,7 +134,7 @@ def start(
     if found is not None:
         step, kept, notes = found
     elif source is not None:
-        one = jax.eval_shape(first_state, members[0], task.init(0))
+        one = jax.eval_shape(first_state, members[0], parameters(task))
         step, kept = (
             source.step,
             source.read(
@@ -160,18 +176,9 @@ def run(
     watches is not measured, and `Interrupted` if the process was asked to stop.
     """
     clock = time.perf_counter()
-    begun = start(task, members, plan, strategy, block, saver) if begun is None else begun
-    step, states, padded, alive = begun[:4]
-    chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
-    look = looking(strategy, task, data.held_out, plan.batch, block)
-    notes = Notes(
-        plan,
-        records,
-        watch,
-        jax.eval_shape(look, states, padded, alive, data.valid, data.train)[1],
-        begun.notes,
-        begun.tail,
-    )
+    begun = start(task, members, plan, data, strategy, block, saver) if begun is None else begun
+    chunk, look, names, step, states, padded, alive, before, tails = begun
+    notes = Notes(plan, records, watch, names, before, tails)
     _measured([*members[0].watchers, pruner], [*notes.names, "train_loss"])
     for length in plan.chunks(step, () if saver is None else saver.saves.planned(plan.steps)):
         states, metrics = chunk(states, padded, alive, data.train, np.int32(length))

@@ -11,12 +11,12 @@ import numpy as np
 from lrlab.distributed import gathered
 from lrlab.parallel import Strategy
 from lrlab.refusal import Refused
-from lrlab.task import Task
+from lrlab.task import Task, parameters
 from lrlab.train import Member, TrainState, first_state, make_step
 
 # On two cores of Zen 5, jax 0.10.2, a block of 8 is 2.7 times as fast as its members in turn where a step has 1e5 operations,
 # 1.2 times at 2.7e6, and 0.9 times above 5e6; blocks of 16 and 32 are no faster.
-_SMALL = 3e6  # floating-point operations of one member's step
+_SMALL = 1e6
 _CACHED = 8  # members of a block
 _SHARE = 0.8  # of a device's memory
 
@@ -41,6 +41,14 @@ def kind(member: Member) -> Any:
     return structure, tuple((np.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
 
 
+def narrowed(strategy: Strategy, task: Task, member: Member, count: int) -> Strategy:
+    """The strategy for `count` members: on no more devices than there are members, or than the memory of a CPU is enough for."""
+    if strategy.name == "members" and strategy.devices[0].platform == "cpu":
+        data = _bytes(jax.tree.map(np.asarray, task.load()[:2]))
+        count = min(count, int(_SHARE * _memory(strategy.devices[:1]) // (_needs(task, member, strategy)[2] + data)))
+    return strategy.among(max(1, count))
+
+
 def size(
     task: Task, member: Member, count: int, batch: int, accumulate: int, strategy: Strategy, block: int | None = None
 ) -> Size:
@@ -51,13 +59,8 @@ def size(
 
     Raises `Refused` if the device cannot hold even one.
     """
-    state = jax.eval_shape(first_state, member, task.init(0))
-    own = strategy.own(task, state)
-    weights, held = _bytes(own.params), _bytes(own)
-    memory, needs = (
-        _SHARE * _memory(strategy.own_devices[0]),
-        held + 2 * weights,
-    )  # the gradient and the update beside it
+    state, held, needs = _needs(task, member, strategy)
+    memory = _SHARE * _memory(strategy.own_devices)
     if needs > memory:
         raise Refused(
             f"one run needs {needs / 2**30:.1f} GiB for its parameters, gradient and optimizer, and the device lends "
@@ -73,6 +76,13 @@ def size(
     whole = -(-each // block) * block  # the last block is filled up
     each = whole if whole <= within else max(block, within // block * block)
     return Size(*gathered((min(count, each * strategy.shares), block))[0].tolist())
+
+
+def _needs(task: Task, member: Member, strategy: Strategy) -> tuple[TrainState, float, float]:
+    """One member's state in shape, the bytes that a device holds of it, and those that it needs for a step."""
+    state = jax.eval_shape(first_state, member, parameters(task))
+    own = strategy.own(task, state)
+    return state, _bytes(own), _bytes(own) + 2 * _bytes(own.params)  # the gradient and the update beside it
 
 
 def _block(
@@ -107,9 +117,9 @@ def _intermediate(jaxpr: Any) -> int:
     return _bytes([var.aval for eqn in jaxpr.eqns for var in eqn.outvars]) + sum(map(_intermediate, inner))
 
 
-def _memory(device: Any) -> float:
-    """Bytes that a device may hold; of the host's memory for a CPU."""
-    stats = device.memory_stats()
+def _memory(devices: Sequence[Any]) -> float:
+    """Bytes that each of a process's devices may hold; those that are a CPU share its memory."""
+    stats = devices[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return float(stats["bytes_limit"])
-    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) / len(devices)

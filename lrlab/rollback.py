@@ -20,6 +20,7 @@ from lrlab.refusal import Failed, Refused
 from lrlab.runs import Run, Watcher
 from lrlab.saving import Saves, Source
 from lrlab.schedule import join, stable
+from lrlab.task import parameters
 from lrlab.train import first_state
 
 
@@ -182,7 +183,7 @@ def _held(run: Run, checkpoints: Path) -> list[Source]:
 
 def _clock(run: Run, source: Source, strategy: Strategy) -> int | None:
     """The updates that a checkpoint's schedules counted; None unless the run was going there and every number is finite."""
-    one = jax.eval_shape(first_state, run.experiment.member(run.seed), run.experiment.task.init(0))
+    one = jax.eval_shape(first_state, run.experiment.member(run.seed), parameters(run.experiment.task))
     try:
         states, alive, _ = source.read(one, run.experiment.plan.tail, lambda x: strategy.kept(strategy.put(x)))
     except Failed:  # it is damaged

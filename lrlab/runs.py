@@ -17,7 +17,7 @@ from lrlab.experiment import Experiment
 from lrlab.loop import Pruner
 from lrlab.origin import Origin
 from lrlab.parallel import Program, Strategy, compiled
-from lrlab.population import kind, size
+from lrlab.population import kind, narrowed, size
 from lrlab.record import Record, last, provenance, read_json, write_json
 from lrlab.refusal import Refused
 from lrlab.saving import Saver, Saves, Source, asked_to_stop
@@ -106,6 +106,7 @@ def train(
     programs: dict[Program, int] = {}
     with asked_to_stop() as asked:
         for (*_, strategy, _), alike in kinds.items():
+            strategy = narrowed(strategy, alike[0].experiment.task, alike[0].experiment.member(0), len(alike))
             for together, fit in _populations(alike, checkpoints, strategy, block, alone):
                 population = _Population(together, strategy, fit, checkpoints)
                 programs.setdefault(population.program, population.program.compilations)
@@ -181,7 +182,9 @@ class _Population:
             write_json(self.folder / "population.json", about)
         with ExitStack() as stack:
             saver = stack.enter_context(Saver(self.folder, saves, about, asked))
-            begun = loop.start(self.task, members, self.plan, self.strategy, self.block, saver, self._source())
+            begun = loop.start(
+                self.task, members, self.plan, self.data, self.strategy, self.block, saver, self._source()
+            )
             for remark in [*saver.remarks, f"goes on after {begun.step} updates"] if begun.step else ():
                 watch.remark(f"{self.runs[0].folder}: {remark}")
             self._write(begun.step)

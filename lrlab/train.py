@@ -77,11 +77,6 @@ class Member(Node):
         return self.optimizer.build(gained(self.schedule), groups, self.restarts)
 
 
-def begin(task: Task, members: Member) -> TrainState:
-    """The states of a population before the first update, each array [members, ...]; `members` is stacked likewise."""
-    return first_states(members, first_params(task, members))
-
-
 def first_params(task: Task, members: Member) -> Params:
     """The parameters of a population before the first update, [members, ...], on the host."""
     seeds, places = np.unique(members.seed, return_inverse=True)
@@ -134,7 +129,7 @@ def make_step(
         if axis is not None:
             loss, gradient = lax.psum((loss, gradient), axis)  # sums, so that devices may hold unequal shares
         loss, gradient = jax.tree.map(lambda x: x / size, (loss, gradient))
-        norm = optax.tree.norm(gradient)
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(gradient)))
         bound = member.clip(updates_done(state.opt_state)) if isinstance(member.clip, Schedule) else member.clip
         watched = _observed(member, state, {"train_loss": loss})
         updates, opt_state = member.transformation(watched, scale).update(
@@ -186,14 +181,27 @@ def make_chunk(step: Callable[..., Any], length: int) -> Callable[..., Any]:
     return chunk
 
 
-def while_alive(advance: Callable[..., Any]) -> Callable[..., Any]:
+def living_chunk(step: Callable[..., Any], length: int, block: int) -> Callable[..., Any]:
+    """`chunk(state, (member, alive), train, rows, count)`: that of `make_chunk`; a member that is not alive stays as it is.
+
+    Alone it takes no steps; in a block that is vmapped it takes all of them, and they are dropped.
+    """
+    if block > 1:
+        return make_chunk(if_alive(step), length)
+    chunk = make_chunk(step, length)
+    return lambda state, living, train, rows, count: chunk(
+        state, living[0], train, rows, jnp.where(living[1], count, 0)
+    )
+
+
+def if_alive(advance: Callable[..., Any]) -> Callable[..., Any]:
     """`advance(state, (member, alive), *shared)`: if the member is not alive its state stays and the metrics are nan."""
 
     def held(state, living, *shared):
         member, alive = living
-        new, metrics = advance(state, member, *shared)
-        stay = lambda new, old: old if new is old else jnp.where(alive, new, old)
-        return jax.tree.map(stay, new, state), jax.tree.map(lambda x: jnp.where(alive, x, jnp.nan), metrics)
+        shapes = jax.eval_shape(advance, state, member, *shared)[1]
+        frozen = lambda state: (state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes))
+        return lax.cond(alive, lambda state: advance(state, member, *shared), frozen, state)
 
     return held
 
@@ -202,23 +210,17 @@ def over_members(advance: Callable[..., Any], block: int) -> Callable[..., Any]:
     """`population(states, members, alive, *shared) -> (states, metrics)`, `block` members at a time.
 
     Args:
-        advance: `advance(state, (member, alive), *shared) -> (state, metrics)` of one member, of `while_alive`.
+        advance: `advance(state, (member, alive), *shared) -> (state, metrics)` of one member.
         block: a divisor of the number of members.
 
-    The blocks follow one another inside the program. A block of one is to the bit what the member alone would be, and
-    takes no time once it is not alive; a larger one is vmapped, and equal to rounding. A member that diverged costs no
-    other anything.
+    The blocks follow one another inside the program. A block of one is to the bit what the member alone would be; a larger
+    one is vmapped, and equal to rounding. A member that diverged costs no other anything.
     """
     advance = jax.jit(advance, inline=True)
 
-    def alone(state, member, alive, *shared):
-        shapes = jax.eval_shape(advance, state, (member, True), *shared)[1]
-        frozen = lambda state: (state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), shapes))
-        return lax.cond(alive, lambda state: advance(state, (member, True), *shared), frozen, state)
-
     def population(states, members, alive, *shared):
         if block == 1:
-            return lax.map(lambda one: alone(*one, *shared), (states, members, alive))
+            return lax.map(lambda one: advance(*one, *shared), (states, (members, alive)))
         blocks = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), (states, (members, alive)))
         ahead = lax.map(lambda block: jax.vmap(lambda *one: advance(*one, *shared))(*block), blocks)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), ahead)

@@ -9,7 +9,8 @@ from lrlab.population import stack
 
 def begin(task, member):
     """The state of one member before its first update."""
-    return first(train.begin(task, stack([member])))
+    members = stack([member])
+    return first(train.first_states(members, train.first_params(task, members)))
 
 
 def compiled(strategy, task, batch, accumulate, length):

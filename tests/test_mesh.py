@@ -13,7 +13,7 @@ from lrlab.parallel import Axes, compiled, strategy
 from lrlab.population import stack
 from lrlab.task.language import Language
 from lrlab.task.vision import Digits
-from lrlab.train import Member, make_chunk, make_step, over_members, while_alive
+from lrlab.train import Member, living_chunk, make_step, over_members
 
 TINY = Language(width=16, heads=2, layers=1, sequence=16)
 RATE = (lr.warmup(2) >> lr.decay(6)).resolve(lr.Horizon(steps=8))
@@ -118,7 +118,7 @@ def test_fsdp_shares_the_examples_and_not_the_width_of_activations():
     def temporary(axes):
         here, members = on(axes), stack([SGD])
         step = make_step(task, 8, gather=here.gathering(task))
-        run = here.spread(over_members(make_chunk(while_alive(step), 2), 1), task, 3)
+        run = here.spread(over_members(living_chunk(step, 2, 1), 1), task, 3)
         arguments = (here.deal(members), here.deal(np.ones(1, bool)), here.put(task.load().train))
         compiled = run.lower(here.begin(task, members), *arguments, here.rows(np.arange(8)), 2).compile()
         return compiled.memory_analysis().temp_size_in_bytes

@@ -1,5 +1,7 @@
 """A population: each member is what it would be alone, one program serves them all, and those that end cost nothing."""
 
+import re
+
 import alone
 import chex
 import jax
@@ -141,6 +143,18 @@ def test_on_a_cpu_small_members_are_vmapped_and_others_follow_one_another():
     assert population.size(Language(), one, 64, 8, 1, here, block=16) == (64, 16)
     shared = strategy("members", 8, 1, jax.devices()[:4])
     assert population.size(Language(), one, 10, 8, 1, shared, block=16) == (10, 3)
+
+
+@pytest.mark.parametrize(("how", "devices"), [(None, 1), ("members", 2), ("pmap", 2), ("mesh", 2)])
+def test_what_is_compiled_ahead_is_not_compiled_again_when_it_is_called(how, devices, caplog):
+    plan = override(BASE, {"steps": 22}).resolve().plan  # chunks of several lengths
+    jax.config.update("jax_log_compiles", True)
+    try:
+        run(members(4), how, devices, plan=plan, task=Language(width=8, heads=1, layers=1, sequence=24))
+    finally:
+        jax.config.update("jax_log_compiles", False)
+    made = [line for line in caplog.messages if re.match(r"Finished XLA compilation of \w+\((population|run)\)", line)]
+    assert len(made) == 2  # the chunk and the look
 
 
 def test_a_population_that_cannot_fit_even_one_member_is_refused(monkeypatch):

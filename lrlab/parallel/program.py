@@ -1,7 +1,6 @@
 """The programs of a population: the chunk that trains it, and the look at held-out data, compiled once for each kind."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -10,21 +9,34 @@ import numpy as np
 
 from lrlab.parallel.strategy import Strategy
 from lrlab.task import Task
-from lrlab.train import make_chunk, make_look, make_step, over_members, while_alive
+from lrlab.train import Member, TrainState, if_alive, living_chunk, make_look, make_step, over_members
 
 _MAPPED = "data"  # pmap's axis
 _EVALUATE = 64  # held-out examples at a time
+_compilers = ThreadPoolExecutor(2, "compile")
 
 
-@dataclass(eq=False)
 class Program:
-    """A compiled function that knows how often it was compiled."""
+    """A function of a population that is compiled once for each kind of it, beside other work where that can be foreseen."""
 
-    call: Callable[..., Any]
-    compilations: int = 0
+    def __init__(self, run: Any, *rows: Any) -> None:
+        """`run` is jitted or pmapped, and takes `rows`, where there are any, after the data."""
+        self.run, self.rows = run, rows
+        self.compilations = 0
+        self._compiling: Future[Any] | None = None
 
-    def __call__(self, *arguments: Any) -> Any:
-        return self.call(*arguments)
+    def __call__(self, states: TrainState, members: Member, alive: Any, data: Any, *more: Any) -> Any:
+        """What the function makes of its arguments; it is compiled first, where it was not."""
+        if self._compiling is not None:
+            self._compiling, compiling = None, self._compiling
+            compiling.result()
+        return self.run(states, members, alive, data, *self.rows, *more)
+
+    def foresee(self, states: TrainState, members: Member, alive: Any, data: Any, *more: Any) -> Any:
+        """Compile for these arguments in a thread, which the next call waits for; the shapes of what it will return."""
+        traced = self.run.lower(states, members, alive, data, *self.rows, *more)
+        self._compiling = _compilers.submit(traced.compile)  # JAX keeps what it makes, and finds it at the call
+        return traced.out_info
 
 
 @cache
@@ -40,7 +52,7 @@ def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length
 
     def population(*arguments):
         program.compilations += 1  # runs while it is traced, which is once for each compilation
-        return over_members(make_chunk(while_alive(step), length), block)(*arguments)
+        return over_members(living_chunk(step, length, block), block)(*arguments)
 
     if mapped:
         axes = (None, None, None, None, 0, None)
@@ -48,13 +60,12 @@ def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length
         rows = rows.reshape(len(strategy.devices), -1)
     else:
         run = strategy.spread(population, task, shared=3)
-    rows = strategy.rows(rows)
-    program = Program(lambda states, members, alive, train, count: run(states, members, alive, train, rows, count))
+    program = Program(run, strategy.rows(rows))
     return program
 
 
 @cache
-def looking(strategy: Strategy, task: Task, held_out: int, batch: int, block: int) -> Callable[..., Any]:
+def looking(strategy: Strategy, task: Task, held_out: int, batch: int, block: int) -> Program:
     """`look(states, members, alive, valid, train) -> (states, metrics)`: metrics [members], and watchers told of them."""
-    look = while_alive(make_look(task, held_out, min(_EVALUATE, held_out), batch, strategy.gathering(task)))
-    return strategy.spread(over_members(look, block), task, shared=2)
+    look = if_alive(make_look(task, held_out, min(_EVALUATE, held_out), batch, strategy.gathering(task)))
+    return Program(strategy.spread(over_members(look, block), task, shared=2))

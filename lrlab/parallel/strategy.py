@@ -12,8 +12,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from lrlab.parallel.mesh import Axes, gathering, shared
 from lrlab.refusal import Refused
-from lrlab.task import Cut, Params, Task
-from lrlab.train import Member, TrainState, begin, first_params, first_states
+from lrlab.task import Cut, Params, Task, parameters
+from lrlab.train import Member, TrainState, first_params, first_states
 
 NAMES = ("pmap", "mesh", "members")
 
@@ -25,6 +25,12 @@ class Strategy:
     name: str  # "jit" on one device; "pmap" or "mesh" share each batch, "members" shares the population
     devices: tuple[Any, ...]
     axes: Axes  # of the mesh; the others have all devices along `data`
+
+    def among(self, runs: int) -> "Strategy":
+        """The same on no more devices than can have runs of their own."""
+        if self.name != "members" or runs >= len(self.devices):
+            return self
+        return Strategy("members" if runs > 1 else "jit", self.devices[:runs], Axes(data=runs))
 
     def put(self, tree: Any) -> Any:
         """A copy of every array on every device."""
@@ -40,13 +46,17 @@ class Strategy:
             rows = rows[[i for i, device in enumerate(self.devices) if device in self.own_devices]]
         return self.put(rows) if self.name == "members" else _placed(rows, self._lies(("data", "fsdp")))
 
+    def begins(self, task: Task, members: Member) -> TrainState:
+        """The states of a population before the first update, in shape and place."""
+        alike = lambda x: jax.ShapeDtypeStruct((len(members.seed), *x.shape), x.dtype)
+        states = jax.eval_shape(first_states, members, jax.tree.map(alike, parameters(task)))
+        return jax.tree.map(lambda x, lies: x.update(sharding=lies), states, self.layout(task, states))
+
     def begin(self, task: Task, members: Member) -> TrainState:
         """The states of a population before the first update; on a mesh no device ever holds more than its share."""
-        if self.name != "mesh":
-            return self.deal(begin(task, members))
-        params = first_params(task, members)
-        lies = self.layout(task, jax.eval_shape(first_states, members, params))
-        return jax.jit(first_states, out_shardings=lies)(self.put(members), _placed(params, lies.params))
+        lies = jax.tree.map(lambda x: x.sharding, self.begins(task, members))
+        params = _placed(first_params(task, members), lies.params)
+        return jax.jit(first_states, out_shardings=lies)(self.put(members), params)
 
     def lay(self, task: Task, states: TrainState) -> TrainState:
         """The states of a population where they belong."""

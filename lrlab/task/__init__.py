@@ -1,5 +1,6 @@
 """A task is a model, its data and its loss: a frozen, hashable value that knows nothing of schedules or optimizers."""
 
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -75,3 +76,9 @@ class Task(Protocol):
     def work(self) -> Work | None:
         """What an example costs; None where there is no matmul to count."""
         ...
+
+
+@cache
+def parameters(task: Task) -> Params:
+    """A run's parameters in shape; drawing them takes a second where they are many."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), task.init(0))
