@@ -42,7 +42,7 @@ def _branch(options: argparse.Namespace) -> int:
     with Progress(planned, Console(stderr=True)) as progress:
         for label in planned.arms:
             progress.remark(f"{label}: {seam(planned.origins[label, 0].how)}")
-        strategies = option.strategies(options, "members")
+        strategies = option.strategies(options, "members", planned.total)
         result = run(planned, options.trunk, out, strategies, progress, options.block, option.saved(options))
     report.plot_branches(report.read_branches(out), out / "branches.png")
     if options.json:

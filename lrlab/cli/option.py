@@ -66,7 +66,8 @@ def devices(parser: argparse.ArgumentParser, usual: str) -> None:
     parser.add_argument(
         "--parallel",
         choices=("pmap", "mesh", "members"),
-        help=f"what several devices share: each batch (pmap, mesh), or the runs (members); default: {usual}",
+        help=f"what several devices share: each batch (pmap, mesh), or the runs (members), as the cores of a CPU do; "
+        f"default on accelerators: {usual}",
     )
     parser.add_argument(
         "--mesh",
@@ -153,17 +154,22 @@ def out(parser: argparse.ArgumentParser, usual: str) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"folder for the records (default: {usual})")
 
 
-def strategies(options: argparse.Namespace, usual: str) -> Any:
-    """The strategy of each experiment: the one asked for, else the usual one where there are several devices."""
+def strategies(options: argparse.Namespace, usual: str, runs: int, processes: int = 1) -> Any:
+    """The strategy of each experiment: the one asked for, else the usual one where there are several devices.
+
+    On a CPU each core is one, and has some of the `runs`; of so many processes, each takes its share of the cores.
+    """
     if os.environ.get("JAX_NUM_CPU_DEVICES", "1") != "1":
         os.environ.setdefault("NPROC", _THREADS)
     import jax
 
-    from lrlab.cli import cache
+    from lrlab.cli import cache, cores
     from lrlab.parallel import Axes, strategy
 
     cache.keep()
     axes = None if options.mesh is None else Axes.parse(options.mesh)
+    if axes is None and options.parallel in (None, "members") and cores.split(runs, processes):
+        usual = "members"
     name = options.parallel or (usual if axes is None and len(jax.devices()) > 1 else None)
     return lambda experiment: strategy(name, experiment.batch, experiment.accumulate, axes=axes)
 

@@ -135,7 +135,7 @@ def _sweep(options: argparse.Namespace) -> int:
         result = run(
             sweep,
             out,
-            option.strategies(options, "members"),
+            option.strategies(options, "members", sweep.study.total),
             progress,
             options.block,
             options.metric,
@@ -169,7 +169,7 @@ def _search(options: argparse.Namespace, sweep: Any, out: Path) -> int:
         result = search.run(
             begun,
             out,
-            option.strategies(options, "members"),
+            option.strategies(options, "members", together * len(sweep.study.seeds), options.workers),
             progress,
             options.block,
             options.metric,

@@ -8,7 +8,7 @@ from pathlib import Path
 from sweep_setting import COOLDOWN, TIMESCALE, WARMUP, WEIGHT_DECAY, Model, Trial
 
 import lrlab as lr
-from lrlab.cli import cache
+from lrlab.cli import cache, cores
 from lrlab.experiment import Experiment
 from lrlab.sweep import plan, run
 
@@ -34,6 +34,7 @@ def _task(model: Model):
 
 
 def sweeper(model: Model):
+    cores.split(runs=16)  # as the command does
     if os.environ["JAX_ENABLE_COMPILATION_CACHE"] == "1":
         cache.keep()
     task, places = _task(model), itertools.count()

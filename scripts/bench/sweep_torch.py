@@ -27,7 +27,8 @@ def _perceptron(model: Model):
 
 
 def _transformer(model: Model):
-    setting, text = model.transformer, peers.text()
+    setting = model.transformer
+    text = peers.text(setting)
 
     def loss(net, t):
         begin = peers.starts(t, setting.batch, text.size, setting.sequence)
