@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from step import cpu, spread
@@ -19,8 +20,9 @@ from sweep_setting import MODELS
 HERE = Path(__file__).resolve().parent
 PEERS = {"torch": "sweep_torch", "torch, fused AdamW": "sweep_torch_fused", "plain JAX, re-jit": "sweep_jax"}
 MEASURED = (
-    4  # trials that a peer runs, one of each kind, from the lowest peak to near the highest; the rest is multiplication
+    4  # trials that a peer runs, one of each kind, from the lowest peak to near the highest; the others are multiplied
 )
+CORES = len(os.sched_getaffinity(0))
 
 
 def run(file: str, model: str, members: int, places: list[int] | None = None, cache: Path | None = None) -> dict:
@@ -50,13 +52,14 @@ def measure(model: str, members: int, rounds: int) -> dict:
         for _ in range(rounds):
             for name, file in PEERS.items():
                 found = run(file, model, members, places)
-                first, later = found["first"], found["each"][1:]
-                each = {kind: statistics.median(one[kind] for one in later) for kind in first}
-                whole = {kind: first[kind] + (members - 1) * each[kind] for kind in first}
-                note(f"{name}, one process", whole, found["losses"])
-                note(f"{name}, steady", {kind: members * each[kind] for kind in first}, None)
+                note(f"{name}, one process", _whole(found, members), found["losses"])
+                note(f"{name}, steady", {kind: members * each for kind, each in _each(found).items()}, None)
                 if file == "sweep_torch":
-                    note("torch, a process each", {kind: members * first[kind] for kind in first}, None)
+                    whole = {kind: members * first for kind, first in found["first"].items()}
+                    note("torch, a process each", whole, None)
+            with ThreadPoolExecutor(CORES) as beside:
+                both = list(beside.map(lambda _: run("sweep_torch_fused", model, members, places), range(CORES)))
+            note(ON_EACH_CORE, _side_by_side(both, members), None)
             for name, kept in (("lrlab", None), ("lrlab, warm cache", cache)):
                 found = run("sweep_lrlab", model, members, cache=kept)
                 note(name, found["first"], [found["losses"][place] for place in places])
@@ -65,14 +68,32 @@ def measure(model: str, members: int, rounds: int) -> dict:
     return {"rows": rows, "losses": losses}
 
 
+def _each(found: dict) -> dict:
+    """What a trial takes a process that has trained one before."""
+    return {kind: statistics.median(one[kind] for one in found["each"][1:]) for kind in found["first"]}
+
+
+def _whole(found: dict, members: int) -> dict:
+    """What a process takes that trains so many, one after another."""
+    return {kind: found["first"][kind] + (members - 1) * each for kind, each in _each(found).items()}
+
+
+def _side_by_side(found: list[dict], members: int) -> dict:
+    """What as many processes take as there are cores, each with its share of the members."""
+    wholes = [_whole(one, members // CORES) for one in found]
+    return {"wall": max(one["wall"] for one in wholes), "cpu": sum(one["cpu"] for one in wholes)}
+
+
 def ratio(rows: dict, rival: str, ours: str, kind: str) -> list[float]:
     return spread([a[kind] / b[kind] for a, b in zip(rows[rival], rows[ours])])
 
 
+ON_EACH_CORE = "torch, fused AdamW, a process a core"
 COMPARED = (
     ("torch, a process each", "lrlab", "lrlab, warm cache"),
     ("torch, one process", "lrlab", "lrlab, warm cache"),
     ("torch, fused AdamW, one process", "lrlab", "lrlab, warm cache"),
+    (ON_EACH_CORE, "lrlab", "lrlab, warm cache"),
     ("plain JAX, re-jit, one process", "lrlab", "lrlab, warm cache"),
     ("torch, steady", "lrlab, steady"),
     ("torch, fused AdamW, steady", "lrlab, steady"),
@@ -81,17 +102,17 @@ COMPARED = (
 
 def table(name: str, members: int, found: dict) -> str:
     rows = found["rows"]
-    lines = [f"\n{name}, {members} members", f"{'':34}{'wall s':>8}{'cpu s':>8}   loss of the trials that all ran"]
+    lines = [f"\n{name}, {members} members", f"{'':38}{'wall s':>8}{'cpu s':>8}   loss of the trials that all ran"]
     for row, seconds in rows.items():
         wall, used = (statistics.median(one[kind] for one in seconds) for kind in ("wall", "cpu"))
         loss = f"{found['losses'][row]:.4f}" if row in found["losses"] else ""
-        lines.append(f"{row:34}{wall:8.2f}{used:8.2f}   {loss}")
+        lines.append(f"{row:38}{wall:8.2f}{used:8.2f}   {loss}")
     for rival, *ours in COMPARED:
         for our in ours:
             told = [
                 f"{m:.1f} [{a:.1f}, {b:.1f}]" for m, a, b in (ratio(rows, rival, our, kind) for kind in ("wall", "cpu"))
             ]
-            lines.append(f"{our + ' over ' + rival:55} wall {told[0]:22} cpu {told[1]}")
+            lines.append(f"{our + ' over ' + rival:58} wall {told[0]:22} cpu {told[1]}")
     return "\n".join(lines)
 
 
