@@ -63,9 +63,8 @@ def test_it_is_the_mean_of_sampled_runs():
         states, _ = jax.vmap(lambda state, member: step(state, member, none, rows))(states, members)
         return states, jax.vmap(lambda params: task.metrics(params, jnp.arange(1))["loss"][0])(states.params)
 
-    losses = np.asarray(
-        jax.jit(lambda states: jax.lax.scan(update, states, None, STEPS)[1])(train.begin(task, members))
-    )
+    states = train.first_states(members, train.first_params(task, members))
+    losses = np.asarray(jax.jit(lambda states: jax.lax.scan(update, states, None, STEPS)[1])(states))
     expected = expected_loss(schedule(np.arange(STEPS)), task.eigenvalues, task.sigma, task.start, batch)
     errors = losses.std(1) / np.sqrt(seeds)
     assert (errors[5:] > 0).all()

@@ -22,7 +22,7 @@ from lrlab.optim import adamw, group
 from lrlab.parallel import compiled, strategy
 from lrlab.population import stack
 from lrlab.task.language import Language
-from lrlab.train import Member, begin
+from lrlab.train import Member
 
 CHUNK, BATCH, STEPS = 16, 8, 1000
 TASK = Language(layers=16, width=64, heads=4, sequence=64)
@@ -54,7 +54,7 @@ def step(rounds: int) -> dict:
 
     def program(member):
         members = here.deal(stack([member]))
-        state = [here.deal(begin(TASK, members))]
+        state = [here.begin(TASK, members)]
 
         def run():
             state[0], metrics = chunk(state[0], members, np.ones(1, bool), train, np.int32(CHUNK))

@@ -16,7 +16,7 @@ from lrlab.parallel import compiled, strategy
 from lrlab.population import stack
 from lrlab.task import tokens
 from lrlab.task.language import Language
-from lrlab.train import Member, begin
+from lrlab.train import Member
 
 CHUNK = 16
 FOLDER = tempfile.TemporaryDirectory()
@@ -50,7 +50,7 @@ def make(setting: Setting):
     here = strategy(None, setting.batch, setting.accumulate, jax.devices()[:1])
     chunk = compiled(here, task, setting.batch, setting.accumulate, CHUNK, 1)
     members = here.deal(stack([member]))
-    state, alive, train = here.deal(begin(task, members)), np.ones(1, bool), here.put(task.load().train)
+    state, alive, train = here.begin(task, members), np.ones(1, bool), here.put(task.load().train)
 
     def run(steps: int) -> float:
         nonlocal state
