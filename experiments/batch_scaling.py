@@ -7,7 +7,9 @@ a factor the batch may grow by it instead; to the same accuracy on CIFAR-10 in a
 layer of 128, 10 epochs at a constant rate from batches of 16 on (SGD with momentum 0.9; Adam with b1 0.99, since at k = 16 the rule must
 leave it positive), and 22 epochs in three phases, in which the rate falls, or the batch grows, by four and again by four.
 
-Cost: 25 seconds of processor time, part of it compilation (preset cpu, 16 seeds; AMD EPYC).
+Cost: 25 seconds of processor time, part of it compilation (preset cpu, 16 seeds; AMD EPYC). gpu, by arithmetic: a transformer of 30
+    million parameters, 26 minutes on one H100 at 15 % of its peak (2.3e17 FLOPs); not run yet, its rates are a width's share of those of
+    small ones, and what is allowed for "as well" is the digits'.
 Run: lrlab run batch_scaling
 Found: seeds 0 to 15 and, in brackets, 16 to 31, AMD EPYC, jax 0.10.2; held-out nats, paired 95 % intervals.
     SGD, 4 times the batch and rate against the batch of 16: +0.006 [+0.002, +0.009] (+0.008 [+0.004, +0.012])
@@ -27,10 +29,12 @@ import numpy as np
 from lrlab import optim, stable
 from lrlab.experiment import Experiment
 from lrlab.record import rows
+from lrlab.scale import TOKENS_30M
+from lrlab.task.language import Language
 from lrlab.task.vision import Digits
 from lrlab.verdict import between, equal, lower
 
-RATE, ADAM = 0.0125, 2e-3
+RATE = 0.0125
 BASE = Experiment(
     task=Digits(hidden=(128,)),
     schedule=RATE * stable(),
@@ -40,36 +44,60 @@ BASE = Experiment(
     evaluate_every=89,
     log_every=1,
 )
-FOUR = {"batch": 64, "steps": 220, "evaluate_every": 22}
-SIXTEEN = {"batch": 256, "steps": 50, "evaluate_every": 5}
-THIRDS = {"steps": 2112, "schedule": RATE * stable() >> 0.25 * stable("33.3333%") >> 0.25 * stable("33.3333%")}
-GROWING = {  # as many examples in each phase: 704 updates of 16, 176 of 64, 44 of 256
-    "steps": 924,
-    "batch": 256,
-    "accumulate": 16,
-    "batch_schedule": 16 * stable() >> 4 * stable("19.0476%") >> 4 * stable("4.7619%"),
+
+
+def arms(rate, adam, lasts, phases):
+    """The arms, given the rates of SGD and of Adam at a batch of 16, and how many updates of 16, 64 and 256 examples last as long
+    as the run, and as each of three phases.
+    """
+    updates = {
+        size: {"batch": size, "steps": steps, "evaluate_every": steps // 10}
+        for size, steps in zip((16, 64, 256), lasts)
+    }
+    sgd = lambda k: {"schedule": k * rate * stable()}
+    second, third = (f"{100 * updates / sum(phases):.4f}%" for updates in phases[1:])
+
+    def scaled(by, k=1):
+        """Adam at so many times its rate, and as Malladi et al. scale the rest of it to k times the batch."""
+        own = optim.adam(b1=1 - 0.01 * k, b2=1 - 0.001 * k, eps=1e-8 / k**0.5)
+        return {"optimizer": own, "schedule": by * adam * stable()}
+
+    return {
+        "SGD / batch 16": {**sgd(1), **updates[16]},
+        "SGD / batch 64, rate × 4": {**sgd(4), **updates[64]},
+        "SGD / batch 64, rate × 2": {**sgd(2), **updates[64]},
+        "SGD / batch 64, rate × 1": {**sgd(1), **updates[64]},
+        "Adam / batch 16": {**scaled(1), **updates[16]},
+        "Adam / batch 256, rate × 4, b1, b2, eps": {**scaled(4, 16), **updates[256]},
+        "Adam / batch 256, rate × 16": {**scaled(16), **updates[256]},
+        "Adam / batch 256, rate × 1": {**scaled(1), **updates[256]},
+        "three phases / constant": {**sgd(1), "steps": 3 * phases[0]},
+        "three phases / the rate falls": {
+            "steps": 3 * phases[0],
+            "schedule": rate * stable() >> 0.25 * stable("33.3333%") >> 0.25 * stable("33.3333%"),
+        },
+        "three phases / the batch grows": {
+            **sgd(1),
+            "steps": sum(phases),
+            "batch": 256,
+            "accumulate": 16,
+            "batch_schedule": 16 * stable() >> 4 * stable(second) >> 4 * stable(third),
+        },
+    }
+
+
+ARMS = arms(RATE, adam=2e-3, lasts=(890, 220, 50), phases=(704, 176, 44))
+PRESETS = {
+    "cpu": {"seeds": 16},
+    "gpu": {  # a transformer on token shards as in `gpt2`
+        "task": Language(),
+        **TOKENS_30M,
+        "batch": 16,
+        "evaluate_every": 800,
+        "seeds": 3,
+        "arms": arms(0.01, adam=1.5e-4, lasts=(8000, 2000, 500), phases=(4096, 1024, 256)),
+    },
 }
-
-
-def adam(rate, k=1):
-    """Adam as Malladi et al. scale it to k times the batch, at a rate."""
-    return {"optimizer": optim.adam(b1=1 - 0.01 * k, b2=1 - 0.001 * k, eps=1e-8 / k**0.5), "schedule": rate * stable()}
-
-
-ARMS = {
-    "SGD / batch 16": {},
-    "SGD / batch 64, rate × 4": {"schedule": 4 * RATE * stable(), **FOUR},
-    "SGD / batch 64, rate × 2": {"schedule": 2 * RATE * stable(), **FOUR},
-    "SGD / batch 64, rate × 1": FOUR,
-    "Adam / batch 16": adam(ADAM),
-    "Adam / batch 256, rate × 4, b1, b2, eps": {**adam(4 * ADAM, 16), **SIXTEEN},
-    "Adam / batch 256, rate × 16": {**adam(16 * ADAM), **SIXTEEN},
-    "Adam / batch 256, rate × 1": {**adam(ADAM), **SIXTEEN},
-    "three phases / constant": {"steps": 2112},
-    "three phases / the rate falls": THIRDS,
-    "three phases / the batch grows": GROWING,
-}
-PRESETS = {"cpu": {"seeds": 16}}
 
 
 def last_epoch(run):

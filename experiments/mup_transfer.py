@@ -61,7 +61,7 @@ ARMS = {
     for power in powers
 }
 PRESETS = {
-    "cpu": {"seeds": 6},
+    "cpu": {"seeds": 12},
     "gpu": {
         "task.text": "fineweb10B/fineweb_train_*.bin",
         "task.validation": "fineweb10B/fineweb_val_*.bin",

@@ -86,7 +86,8 @@ def prepare(
         return Study(name, preset, module, {}, range(0))
     seeds = usual_seeds(module, preset, seeds)
     experiments = {
-        arm: experiment.resolve() for arm, experiment in bases(module, preset, arms or module.ARMS, changes).items()
+        arm: experiment.resolve()
+        for arm, experiment in bases(module, preset, arms or arms_of(module, preset), changes).items()
     }
     for arm, experiment in experiments.items():
         if np.shape(experiment.schedule(0)):
@@ -102,13 +103,28 @@ def bases(
         raise Refused("this experiment trains nothing: its verdict is computed; write lrlab run with its name")
     if preset not in module.PRESETS:
         raise unknown("preset", preset, module.PRESETS)
-    base = override(module.BASE, {path: value for path, value in module.PRESETS[preset].items() if path != "seeds"})
-    named = {"": {}} if not arms else {}
+    told = {path: value for path, value in module.PRESETS[preset].items() if path not in ("seeds", "arms")}
+    base, there = override(module.BASE, told), arms_of(module, preset)
+    named: dict[str, Mapping[str, Any]] = {"": {}} if not arms else {}
     for arm in arms:
-        if arm not in module.ARMS:
-            raise unknown("arm", arm, module.ARMS)
-        named[arm] = module.ARMS[arm]
+        if arm not in there:
+            raise unknown("arm", arm, there)
+        named[arm] = there[arm]
     return {arm: override(override(base, own), changes or {}) for arm, own in named.items()}
+
+
+def arms_of(module: ModuleType, preset: str) -> Mapping[str, Mapping[str, Any]]:
+    """The module's arms, by name: what they change at a preset that has its own is another.
+
+    Raises `Refused` where these are not called the same, since the verdict knows the arms by name.
+    """
+    own = module.PRESETS.get(preset, {}).get("arms", module.ARMS)
+    if own.keys() != module.ARMS.keys():
+        raise Refused(
+            f"the arms of preset {preset} are not called as the experiment's are: {', '.join(own)}; "
+            f"name them {', '.join(module.ARMS)}"
+        )
+    return own
 
 
 def usual_seeds(module: ModuleType, preset: str, seeds: int | range | None) -> range:

@@ -58,6 +58,28 @@ def one_device():
     return jax.devices()[:1]
 
 
+def test_a_preset_may_bring_arms_of_its_own_by_the_same_names():
+    own = {"decay": {"steps": 30}, "constant": {"schedule": "0.1 * stable()"}}
+    modul = module(PRESETS={"cpu": {}, "large": {"arms": own, "batch": 4}})
+    arms = study.prepare(modul, "mine", "large").arms
+    assert [(one.steps, one.batch, repr(one.schedule)) for one in arms.values()] == [
+        (30, 4, "0.5 * decay(30)"),
+        (20, 4, "0.1 * stable(20)"),
+    ]
+    assert study.prepare(modul, "mine").arms["decay"].steps == 20
+    with pytest.raises(
+        lr.Refused, match="preset large are not called as the experiment's are: decay; name them decay, constant"
+    ):
+        study.prepare(module(PRESETS={"cpu": {}, "large": {"arms": {"decay": {}}}}), "mine", "large")
+
+
+def test_a_preset_may_bring_a_task_of_its_own():
+    modul = module(PRESETS={"cpu": {}, "text": {"task": Language(width=16, heads=2), "task.layers": 1}})
+    assert study.prepare(modul, "mine", "text").arms["decay"].task == Language(width=16, heads=2, layers=1)
+    with pytest.raises(lr.Refused, match="task=text: task is set field by field, with a longer path"):
+        study.prepare(modul, "mine", changes={"task": "text"})
+
+
 # --- plans -----------------------------------------------------------------------------------------------------------
 
 

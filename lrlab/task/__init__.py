@@ -1,7 +1,7 @@
 """A task is a model, its data and its loss: a frozen, hashable value that knows nothing of schedules or optimizers."""
 
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
@@ -36,6 +36,7 @@ class Cut(NamedTuple):
     parts: int  # what it may be cut into, such as heads; as many devices as divide it may share it
 
 
+@runtime_checkable
 class Task(Protocol):
     """The interface between a task and the step. Every method but `load` and `init` is pure and traceable.
 
