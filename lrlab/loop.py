@@ -112,17 +112,14 @@ def start(
     """
     count, whole = len(members), len(members) + -len(members) % (block * strategy.shares)
     stacked = stack([*members, *[members[-1]] * (whole - count)])
-    padded, alive, begins = (
-        strategy.deal(stacked),
-        strategy.deal(np.arange(whole) < count),
-        strategy.begins(task, stacked),
-    )
+    padded, alive = strategy.deal(stacked), strategy.deal(np.arange(whole) < count)
     chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
     look = looking(strategy, task, data.held_out, plan.batch, block)
+    begins = strategy.begins(task, stacked)
     chunk.foresee(begins, padded, alive, data.train, np.int32(0))
     names = list(look.foresee(begins, padded, alive, data.valid, data.train)[1])
-    states, none = strategy.begin(task, stacked), np.empty((count, 0), np.float32)
-    new = Start(chunk, look, names, 0, states, padded, alive, [{} for _ in members], none)
+    states, tails = strategy.begin(task, stacked), np.empty((count, 0), np.float32)
+    new = Start(chunk, look, names, 0, states, padded, alive, [{} for _ in members], tails)
     like = lambda: strategy.kept(
         Kept(
             first_members(states, count),

@@ -15,8 +15,8 @@ from lrlab.task import Task, parameters
 from lrlab.train import Member, TrainState, first_state, make_step
 
 # On two cores of Zen 5, jax 0.10.2, a block of 8 is 2.7 times as fast as its members in turn where a step has 1e5 operations,
-# 1.2 times at 2.7e6, and 0.9 times above 5e6; blocks of 16 and 32 are no faster.
-_SMALL = 1e6
+# 1.2 times at 2.7e6, where it compiles a quarter of a second longer, and 0.9 times above 5e6; blocks of 16 and 32 are no faster.
+_SMALL = 1e6  # floating-point operations of one member's step
 _CACHED = 8  # members of a block
 _SHARE = 0.8  # of a device's memory
 

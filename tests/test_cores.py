@@ -58,6 +58,14 @@ def test_where_jax_has_its_devices_already_they_stay():
     assert not cores.split(4)
 
 
+def test_processes_share_the_cores_unless_they_are_told_otherwise(monkeypatch):
+    monkeypatch.setattr(cores, "count", lambda: 4)
+    monkeypatch.delenv("JAX_NUM_CPU_DEVICES", raising=False)
+    assert [cores.environment(n)["JAX_NUM_CPU_DEVICES"] for n in (1, 2, 3, 8)] == ["4", "2", "1", "1"]
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "3")
+    assert cores.environment(2)["JAX_NUM_CPU_DEVICES"] == "3"
+
+
 def test_there_is_at_least_one_core():
     assert cores.count() >= 1
 

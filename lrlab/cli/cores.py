@@ -8,6 +8,11 @@ def count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def environment(processes: int) -> dict[str, str]:
+    """That of each of so many processes that share the cores, unless it says already how many devices a CPU is."""
+    return {"JAX_NUM_CPU_DEVICES": str(max(1, count() // processes)), **os.environ}
+
+
 def split(runs: int, processes: int = 1) -> bool:
     """Make a device of each core, for up to so many runs, in each of so many processes; whether there are such devices now.
 

@@ -71,10 +71,9 @@ def _trained(study: Any, out: Path, rollback: Any, options: argparse.Namespace) 
     with Progress(study, Console(stderr=True, quiet=not first()), dashboards=shown) as progress:
         for arm in dict.fromkeys(arm for arm, _ in study.origins):
             progress.remark(f"{arm}: {seam(study.origins[arm, 0].how)}")
-        apart = (
-            1 if rollback or options.distributed or options.coordinator else study.total
-        )  # runs that cores may have of their own
-        strategies, saves = option.strategies(options, "pmap", apart), option.saved(options)
+        alone = rollback or options.distributed or options.coordinator  # one run at a time, on all that there is
+        strategies = option.strategies(options, "pmap", 1 if alone else study.total)
+        saves = option.saved(options)
         return run(study, out, strategies, progress, options.block, saves, rollback)
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from lrlab.cli import option
+from lrlab.cli import cores, option
 from lrlab.refusal import Failed, Refused
 
 
@@ -164,7 +164,7 @@ def _search(options: argparse.Namespace, sweep: Any, out: Path) -> int:
         Progress(
             sweep.study, Console(stderr=True), sweep.total * len(sweep.study.seeds), option.shown(options)
         ) as progress,
-        workers.beside(words, options.workers - 1, out / "workers") as failed,
+        workers.beside(words, options.workers - 1, out / "workers", cores.environment(options.workers)) as failed,
     ):
         result = search.run(
             begun,

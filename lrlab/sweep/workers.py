@@ -11,7 +11,9 @@ from lrlab.refusal import Refused
 
 
 @contextmanager
-def beside(words: Sequence[str], count: int, logs: Path) -> Iterator[Callable[[], list[Path]]]:
+def beside(
+    words: Sequence[str], count: int, logs: Path, environment: Mapping[str, str]
+) -> Iterator[Callable[[], list[Path]]]:
     """Meanwhile `count` more processes work at the command `lrlab words`, each with a log; in the end they are stopped.
 
     What comes back waits for them to end by themselves, and returns the logs of those that failed.
@@ -22,7 +24,8 @@ def beside(words: Sequence[str], count: int, logs: Path) -> Iterator[Callable[[]
         for i in range(count):
             path = logs / f"worker-{i + 1}.log"
             with path.open("ab") as log:
-                workers[path] = subprocess.Popen([sys.executable, "-m", "lrlab", *words], stdout=log, stderr=log)
+                command = [sys.executable, "-m", "lrlab", *words]
+                workers[path] = subprocess.Popen(command, stdout=log, stderr=log, env=dict(environment))
         yield lambda: [path for path, worker in workers.items() if worker.wait() != 0]
     finally:
         for worker in workers.values():
