@@ -39,7 +39,7 @@ BASE = Experiment(
     task=Digits(hidden=(128,)),
     schedule=RATE * stable(),
     optimizer=optim.momentum(),
-    steps=890,
+    steps="10ep",
     batch=16,
     evaluate_every=89,
     log_every=1,
@@ -47,13 +47,10 @@ BASE = Experiment(
 
 
 def arms(rate, adam, lasts, phases):
-    """The arms, given the rates of SGD and of Adam at a batch of 16, and how many updates of 16, 64 and 256 examples last as long
-    as the run, and as each of three phases.
+    """The arms, given the rates of SGD and of Adam at a batch of 16, how long a run lasts, and how many updates of 16, 64 and 256
+    examples each of three phases.
     """
-    updates = {
-        size: {"batch": size, "steps": steps, "evaluate_every": steps // 10}
-        for size, steps in zip((16, 64, 256), lasts)
-    }
+    of = lambda size: {"batch": size, "steps": lasts, "evaluate_every": "10%"}
     sgd = lambda k: {"schedule": k * rate * stable()}
     second, third = (f"{100 * updates / sum(phases):.4f}%" for updates in phases[1:])
 
@@ -63,14 +60,14 @@ def arms(rate, adam, lasts, phases):
         return {"optimizer": own, "schedule": by * adam * stable()}
 
     return {
-        "SGD / batch 16": {**sgd(1), **updates[16]},
-        "SGD / batch 64, rate × 4": {**sgd(4), **updates[64]},
-        "SGD / batch 64, rate × 2": {**sgd(2), **updates[64]},
-        "SGD / batch 64, rate × 1": {**sgd(1), **updates[64]},
-        "Adam / batch 16": {**scaled(1), **updates[16]},
-        "Adam / batch 256, rate × 4, b1, b2, eps": {**scaled(4, 16), **updates[256]},
-        "Adam / batch 256, rate × 16": {**scaled(16), **updates[256]},
-        "Adam / batch 256, rate × 1": {**scaled(1), **updates[256]},
+        "SGD / batch 16": {**sgd(1), **of(16)},
+        "SGD / batch 64, rate × 4": {**sgd(4), **of(64)},
+        "SGD / batch 64, rate × 2": {**sgd(2), **of(64)},
+        "SGD / batch 64, rate × 1": {**sgd(1), **of(64)},
+        "Adam / batch 16": {**scaled(1), **of(16)},
+        "Adam / batch 256, rate × 4, b1, b2, eps": {**scaled(4, 16), **of(256)},
+        "Adam / batch 256, rate × 16": {**scaled(16), **of(256)},
+        "Adam / batch 256, rate × 1": {**scaled(1), **of(256)},
         "three phases / constant": {**sgd(1), "steps": 3 * phases[0]},
         "three phases / the rate falls": {
             "steps": 3 * phases[0],
@@ -86,7 +83,7 @@ def arms(rate, adam, lasts, phases):
     }
 
 
-ARMS = arms(RATE, adam=2e-3, lasts=(890, 220, 50), phases=(704, 176, 44))
+ARMS = arms(RATE, adam=2e-3, lasts="10ep", phases=(704, 176, 44))
 PRESETS = {
     "cpu": {"seeds": 16},
     "gpu": {  # a transformer on token shards as in `gpt2`
@@ -95,7 +92,7 @@ PRESETS = {
         "batch": 16,
         "evaluate_every": 800,
         "seeds": 3,
-        "arms": arms(0.01, adam=1.5e-4, lasts=(8000, 2000, 500), phases=(4096, 1024, 256)),
+        "arms": arms(0.01, adam=1.5e-4, lasts="128e3ex", phases=(4096, 1024, 256)),
     },
 }
 

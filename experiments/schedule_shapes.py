@@ -66,7 +66,7 @@ PRESETS = {
 
 def optimal_peak(shape):
     """The peak at which a shape has the lowest bound, up to a factor that all shapes share."""
-    return float(best_peak(shape.resolve(Horizon(BASE.steps))(np.arange(BASE.steps))).rate)
+    return float(best_peak(shape.resolve(Horizon(BASE.length))(np.arange(BASE.length))).rate)
 
 
 def verdict(runs):

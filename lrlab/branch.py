@@ -66,7 +66,7 @@ def run(
         {
             "branch": label,
             "at": planned.origins[label, seed].step,
-            "steps": planned.arms[label].steps,
+            "steps": planned.arms[label].length,
             "cooldown": planned.origins[label, seed].how["how"].removeprefix("--branch "),
             "seed": seed,
             "schedule": arm.schedule,
@@ -166,8 +166,8 @@ def origin(trunk: Path, arm: str, seed: int, step: int, old: Experiment, new: Ex
     if step not in there:
         kept = ", ".join(map(str, sorted(there))) or "none"
         raise Refused(f"{trunk} holds no checkpoint of {arm}, seed {seed}, after {step} updates; there are: {kept}")
-    if step >= new.steps:
-        raise Refused(f"the checkpoint is of {step} updates and the run is to last {new.steps}; make it longer")
+    if step >= new.length:
+        raise Refused(f"the checkpoint is of {step} updates and the run is to last {new.length}; make it longer")
     folder, place, members = there[step]
     told = {
         "folder": str(trunk),
@@ -178,7 +178,7 @@ def origin(trunk: Path, arm: str, seed: int, step: int, old: Experiment, new: Ex
         "rate_before": _rate(old, step),
         "rate_after": _rate(new, step),
     }
-    return Origin(folder, step, members, old.steps, place, told)
+    return Origin(folder, step, members, old.length, place, told)
 
 
 def saved(out: Path, arm: str) -> dict[int, dict[int, tuple[Path, int, int]]]:
@@ -210,9 +210,9 @@ def differs(new: study.Study, out: Path) -> str | None:
     for arm in [arm for arm in new.arms if arm in old.arms and new.arms[arm].digest != old.arms[arm].digest][:1]:
         there, here = old.arms[arm], new.arms[arm]
         step = max((step for steps in saved(out, arm).values() for step in steps), default=0)
-        far = there.steps // 10
+        far = there.length // 10
         steps = sorted(
-            {t for t in (step - far, step - 1, step, step + 1, step + far) if 0 <= t < max(there.steps, here.steps)}
+            {t for t in (step - far, step - 1, step, step + 1, step + far) if 0 <= t < max(there.length, here.length)}
         )
         lines += [f"{'update':>10}  {'there':>12}  {'here':>12}   ({arm}; {there.schedule} | {here.schedule})"]
         lines += [f"{t:>10}  {_rate(there, t):>12.5g}  {_rate(here, t):>12.5g}" for t in steps]

@@ -53,11 +53,11 @@ class Experiment:
         task: model, data and loss.
         schedule: the learning rate; durations in any unit.
         optimizer: everything of the optimizer but the rate.
-        steps: optimizer updates.
+        steps: optimizer updates, or how long the run is in epochs, examples or tokens: "10ep", "3e6ex", "1e9tok".
         batch: examples per update, over all devices and microbatches.
         clip: bound on the gradient's global norm: a number, a schedule, or None.
         accumulate: microbatches per update.
-        evaluate_every: updates between evaluations on held-out data.
+        evaluate_every: updates between evaluations on held-out data, or as long in any unit: "1ep", "5%".
         log_every: updates between rows of the record.
         chunk: updates per dispatch, at most.
         feedback: what multiplies the schedule by a gain that follows a metric, or None.
@@ -77,11 +77,11 @@ class Experiment:
     task: Task
     schedule: Schedule
     optimizer: Optimizer
-    steps: int
+    steps: int | str
     batch: int
     clip: float | Schedule | None = None
     accumulate: int = 1
-    evaluate_every: int = 100
+    evaluate_every: int | str = 100
     log_every: int = 10
     chunk: int = 20
     feedback: Feedback | None = None
@@ -96,6 +96,9 @@ class Experiment:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "accumulate", "evaluate_every", "log_every", "chunk"):
             value = getattr(self, name)
+            if isinstance(value, str) and name in ("steps", "evaluate_every"):
+                object.__setattr__(self, name, _lasting(name, value))
+                continue
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise Refused(f"{name}={value!r}: {name} is a positive whole number")
         if isinstance(self.clip, float | int) and not self.clip > 0:
@@ -119,15 +122,23 @@ class Experiment:
     @property
     def horizon(self) -> Horizon:
         if self.batch_schedule is not None:
-            return _Growing(self.steps, sequence=self.task.horizon(self.steps, self.batch).sequence)
-        return self.task.horizon(self.steps, self.batch)
+            return _Growing(self.length, sequence=self.task.horizon(1, self.batch).sequence)
+        return self.task.horizon(self.length, self.batch)
+
+    @property
+    def length(self) -> int:
+        """Updates of the run."""
+        if isinstance(self.steps, int):
+            return self.steps
+        unit = _Growing(1) if self.batch_schedule is not None else self.task.horizon(1, self.batch)
+        return max(1, whole(unit.exact(self.steps)))
 
     @property
     def batches(self) -> Batches | None:
         """The microbatches of each update of a resolved experiment, or None where the batch does not change."""
         if self.batch_schedule is None:
             return None
-        return batches(self.batch_schedule, self.steps, self.batch, self.accumulate, self.batch_scaling)
+        return batches(self.batch_schedule, self.length, self.batch, self.accumulate, self.batch_scaling)
 
     @property
     def mean_batch(self) -> float:
@@ -154,6 +165,8 @@ class Experiment:
         fitted = lambda value: value.resolve(horizon) if isinstance(value, Schedule) else value
         resolved = dataclasses.replace(
             self,
+            steps=self.length,
+            evaluate_every=self.plan.evaluate_every,
             schedule=schedule,
             optimizer=self.optimizer.bound(schedule).resolve(horizon),
             clip=fitted(self.clip),
@@ -169,7 +182,7 @@ class Experiment:
         horizon = self.horizon
         return lint(
             self.schedule,
-            self.steps,
+            self.length,
             optimizer=self.optimizer.name,
             batch=self.batch,
             sequence=horizon.sequence,
@@ -179,10 +192,10 @@ class Experiment:
     @property
     def plan(self) -> Plan:
         return Plan(
-            self.steps,
+            self.length,
             self.batch,
             self.accumulate,
-            self.evaluate_every,
+            max(1, whole(self.horizon.exact(self.evaluate_every))),
             self.log_every,
             self.chunk,
             self.skip_nonfinite,
@@ -195,8 +208,8 @@ class Experiment:
         """
 
         def tabled(schedule):
-            long = self.steps * (1 + len(self.groups)) > _LONGEST_TABLE
-            return schedule if schedule is None or long else table(schedule, self.steps)
+            long = self.length * (1 + len(self.groups)) > _LONGEST_TABLE
+            return schedule if schedule is None or long else table(schedule, self.length)
 
         return Member(
             tabled(self.schedule),
@@ -215,7 +228,7 @@ class Experiment:
     def effective(self) -> list[Effective]:
         """What each group of parameters really gets, of a resolved experiment."""
         scale = None if self.batches is None else self.batches.scale()
-        return effective(self.optimizer, self.schedule, self.groups, parameters(self.task), self.steps, scale)
+        return effective(self.optimizer, self.schedule, self.groups, parameters(self.task), self.length, scale)
 
     def values(self) -> dict[str, Any]:
         """Every field as JSON: schedules and optimizers in the notation, the task by its fields."""
@@ -230,6 +243,19 @@ class Experiment:
         told = {**_chosen(self.resolve()), "task": {"kind": type(self.task).__name__, **_chosen(self.task)}}
         text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _lasting(name: str, value: str) -> Any:
+    """How long a run, or what is between its evaluations, lasts. Nothing is a share of a run before it has a length."""
+    try:
+        if name == "evaluate_every" or not value.endswith("%"):
+            return duration(value, name)
+    except Refused:
+        pass
+    share = ", '5%'" if name == "evaluate_every" else ""
+    raise Refused(
+        f"{name}={value}: write updates, such as 500, or a unit: '10ep' (epochs), '3e6ex' (examples), '1e9tok' (tokens){share}"
+    )
 
 
 def _chosen(node: Any) -> dict[str, Any]:

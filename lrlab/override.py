@@ -187,6 +187,8 @@ def _exactly(kind: Any, value: Any) -> Any:
 
 
 def _spoken(hint: Any) -> str:
+    if hint == int | str:
+        return "a duration, such as 500 or '10ep'"
     if hint == _Duration:
         return "a duration, such as 100 or '5%'"
     if typing.get_origin(hint) is Literal:

@@ -99,7 +99,7 @@ def _attempts(run: Run, checkpoints: Path) -> list[Run]:
     for how in rollbacks(run.folder):
         before = attempts[how["attempt"]]
         origin = Origin(
-            checkpoints / how["population"], how["step"], how["members"], run.experiment.steps, how["place"], how
+            checkpoints / how["population"], how["step"], how["members"], run.experiment.length, how["place"], how
         )
         experiment = lowered(before.experiment, how["factor"], how["update"])
         attempts.append(run._replace(experiment=experiment, origin=origin, attempt=len(attempts)))
@@ -173,7 +173,7 @@ def _lineage(attempts: list[Run], checkpoints: Path) -> list[tuple[Run, Source]]
 def _held(run: Run, checkpoints: Path) -> list[Source]:
     """The checkpoints of one attempt, the newest first."""
     held = [
-        Source(folder, step, len(names), run.experiment.steps, (names.index(run.name),))
+        Source(folder, step, len(names), run.experiment.length, (names.index(run.name),))
         for folder, names in runs.saved(checkpoints)
         if run.name in names
         for step in checkpoint.steps(folder)

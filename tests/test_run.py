@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import types
 
 import alone
@@ -19,6 +20,7 @@ from lrlab.published import FOLDER, published
 from lrlab.report import study as report_of_studies
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
+from lrlab.task.vision import Digits
 from lrlab.verdict import Claim, as_json, between, corrected, equal, exact, lower, often, paired
 
 BASE = Experiment(
@@ -56,6 +58,47 @@ def one_device():
     import jax
 
     return jax.devices()[:1]
+
+
+@pytest.mark.parametrize(
+    ("told", "steps", "every"),
+    [
+        ({"steps": 100}, 100, 10),
+        ({"steps": "10ep", "evaluate_every": "1ep"}, 890, 89),  # of 1424 images in 89 whole batches
+        ({"steps": "10ep", "evaluate_every": "1ep", "batch": "64"}, 220, 22),
+        ({"steps": "3.2e3ex", "evaluate_every": "25%"}, 200, 50),
+        ({"steps": "1ex"}, 1, 10),  # at least one
+    ],
+)
+def test_a_run_lasts_as_long_in_any_unit(told, steps, every):
+    digits = Experiment(Digits(), 0.1 * lr.decay("50%"), sgd(), steps=7, batch=16, evaluate_every=10)
+    asked = override(digits, told)
+    resolved = asked.resolve()
+    assert (asked.length, resolved.steps, resolved.evaluate_every) == (steps, steps, every)
+    assert resolved.digest == override(digits, {**told, "steps": steps, "evaluate_every": every}).digest
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (
+            {"steps": "50%"},
+            "steps=50%: write updates, such as 500, or a unit: '10ep' (epochs), '3e6ex' (examples), '1e9tok' (tokens)",
+        ),
+        ({"steps": "1e3"}, "steps=1e3: write updates"),
+        ({"steps": 1e3}, "steps is a duration, such as 500 or '10ep'"),
+        ({"evaluate_every": "often"}, "evaluate_every=often: write updates"),
+        ({"steps": "5tok"}, "'5tok' cannot become steps without sequence"),
+        (
+            {"steps": "1ep", "batch_schedule": "8 * stable()", "accumulate": 2},
+            "no number of updates while the batch follows",
+        ),
+    ],
+)
+def test_a_length_that_is_none_is_refused(told, sentence):
+    digits = Experiment(Digits(), 0.1 * lr.decay(), sgd(), steps=7, batch=16)
+    with pytest.raises(lr.Refused, match=re.escape(sentence)):
+        override(digits, told).resolve()
 
 
 def test_a_preset_may_bring_arms_of_its_own_by_the_same_names():
@@ -254,8 +297,8 @@ def test_hyperparameters_are_set_by_name_and_may_be_schedules():
         ("stpes", "5", "there is no value 'stpes'; did you mean 'steps'"),
         ("task.widht", "5", "there is no value 'task.widht'"),
         ("task.dimension", "5", "did you mean 'task.dimensions'"),
-        ("steps", "many", "steps=many: steps is a whole number"),
-        ("steps", "1.5", "steps is a whole number"),
+        ("steps", "many", "steps=many: write updates, such as 500, or a unit: '10ep'"),
+        ("steps", "1.5", "steps=1.5: write updates"),
         ("steps", "-3", "steps is a positive whole number"),
         ("clip", "-1", "bound on the gradient's norm is positive"),
         ("clip", "low", "clip=low: there is no word .low."),

@@ -53,7 +53,7 @@ def _of_arms(options: argparse.Namespace) -> list[tuple[dict[str, Any], Any]]:
         raise Refused(f"{options.what[0]} has an optimizer of its own; write --set 'optimizer={options.optimizer}()'")
     return [
         (
-            {"arm": arm, "schedule": repr(e.schedule), "steps": e.steps, "optimizer": e.optimizer.name, "batch": e.batch},
+            {"arm": arm, "schedule": repr(e.schedule), "steps": e.length, "optimizer": e.optimizer.name, "batch": e.batch},
             e.lint(),
         )
         for arm, e in option.study(options).arms.items()

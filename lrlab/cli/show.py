@@ -60,7 +60,7 @@ def _show_experiment(options: argparse.Namespace) -> int:
 
     encoding = Console().encoding
     study = option.study(options)
-    curves = {arm: sample(option.drawable(e.schedule, e.steps), e.steps) for arm, e in study.arms.items()}
+    curves = {arm: sample(option.drawable(e.schedule, e.length), e.length) for arm, e in study.arms.items()}
     _plot(curves, options.plot)
     if options.json:
         return option.print_json([
@@ -77,9 +77,9 @@ def _show_experiment(options: argparse.Namespace) -> int:
                 print(f"    {name:15} {_spoken(value)}")
         print(f"    {experiment.schedule}\n    {sparkline(curves[arm].rate, encoding)}")
         _print_schedule(experiment.schedule, curves[arm], indent="    ")
-        _print_groups(experiment.effective(), experiment.steps)
+        _print_groups(experiment.effective(), experiment.length)
         if (flops := experiment.flops_per_step) is not None:
-            print(f"    model FLOPs: {flops:.3g} a step, {flops * experiment.steps:.3g} a run")
+            print(f"    model FLOPs: {flops:.3g} a step, {flops * experiment.length:.3g} a run")
         for rule in _rules(experiment, curves[arm]):
             print(f"    {rule.name}: {rule.message}; {rule.limit} [{rule.reference}]")
     return 0
@@ -97,7 +97,7 @@ def _rules(experiment: Any, curve: Any) -> Any:
     warm = next((end for part, begin, end in curve.marks if part == "warmup" and begin == 0), 0)
     return rules(
         peak=curve.peak,
-        steps=experiment.steps,
+        steps=experiment.length,
         batch=experiment.batch,
         adam=adam,
         warm=warm,

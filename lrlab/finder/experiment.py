@@ -62,7 +62,7 @@ def find(
             "find a rate for an optimizer that takes one, --set 'optimizer=adamw()'"
         )
     experiment, tested = _with_group(experiment, group)
-    clock = np.arange(steps) * experiment.steps // steps
+    clock = np.arange(steps) * experiment.length // steps
     task, batches = experiment.task, (experiment.batch, experiment.accumulate)
     level = _tested_schedule(experiment, tested)(clock)
     if not level.max() > 0:
