@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import jax
 
-from lrlab.checksum import checksum
+from lrlab.checksum import checksums
 from lrlab.distributed import gathered
 from lrlab.lock import locked
 from lrlab.record import finite
@@ -292,8 +292,8 @@ def _named(tree: Any) -> list[tuple[str, Any]]:
 
 def _leaves(state: Any) -> list[list[Any]]:
     """Name, shape, dtype and checksum of every leaf."""
-    sums = jax.device_get([checksum(x) for x in jax.tree.leaves(state)])  # dispatched all, then waited for
-    return [[name, list(x.shape), str(x.dtype), int(sum_)] for (name, x), sum_ in zip(_named(state), sums)]
+    sums = checksums(jax.tree.leaves(state))
+    return [[name, list(x.shape), str(x.dtype), sum_] for (name, x), sum_ in zip(_named(state), sums)]
 
 
 def _crc32(note: Any) -> int:

@@ -73,8 +73,12 @@ class Halving:
         return self
 
     def __call__(self, step: int, alive: jax.Array, losses: jax.Array) -> jax.Array:
-        """Who of the population goes on, [members]; decided on the device, with no word to the host."""
-        return _pass(self, alive, losses) if step in self.rungs else alive
+        """Who of the population goes on, [members]; decided on the device, on one of those that it is dealt to."""
+        if step not in self.rungs:
+            return alive
+        if not alive.is_fully_replicated:
+            alive, losses = jax.device_put((alive, losses), alive.addressable_shards[0].device)
+        return _pass(self, alive, losses)
 
     def passed(self, alive: jax.Array, losses: jax.Array) -> jax.Array:
         """Who passes a rung, [members]."""

@@ -13,6 +13,7 @@ import numpy as np
 from lrlab import loop
 from lrlab.dashboard import Dashboard
 from lrlab.device import least_seconds
+from lrlab.distributed import first
 from lrlab.experiment import Experiment
 from lrlab.loop import Pruner
 from lrlab.origin import Origin
@@ -148,8 +149,8 @@ def _populations(alike: list[Run], checkpoints: Path, strategy: Strategy, block:
     rest = list(left.values())
     if rest:
         members, vmapped = fit(1 if alone else len(rest))
-        for first in range(0, len(rest), members):
-            yield rest[first : first + members], vmapped
+        for begin in range(0, len(rest), members):
+            yield rest[begin : begin + members], vmapped
 
 
 class _Population:
@@ -199,7 +200,7 @@ class _Population:
             )  # fmt: skip
         mfu = None if self.least_s is None else ended.per_s * self.least_s
         self._write(begun.step, wall_s=ended.wall_s, tokens_per_s=ended.per_s * per_step, mfu=mfu)
-        for run in self.runs:
+        for run in self.runs if first() else ():  # another process may look before the first has written
             watch.ended(run.arm, run.seed, end(run.folder))
 
     def _note_rollbacks(self, step: int, records: Sequence[Record]) -> None:

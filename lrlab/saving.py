@@ -173,8 +173,14 @@ def asked_to_stop() -> Iterator[Asked]:
 
 
 def first_members(tree: Any, count: int) -> Any:
-    """The first `count` members of a population, without those that fill it up."""
-    return tree if jax.tree.leaves(tree)[0].shape[0] == count else jax.tree.map(lambda x: x[:count], tree)
+    """The first `count` members of a population, without those that fill it up.
+
+    Where it is dealt to several devices that cannot share these evenly, they come to lie on one.
+    """
+    if jax.tree.leaves(tree)[0].shape[0] == count:
+        return tree
+    dealt = lambda x: x.sharding.shard_shape(x.shape)[0] < len(x)
+    return jax.tree.map(lambda x: (jax.device_put(x, x.addressable_shards[0].device) if dealt(x) else x)[:count], tree)
 
 
 def filled(tree: Any, count: int) -> Any:

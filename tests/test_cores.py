@@ -36,6 +36,16 @@ def test_every_core_trains_runs_of_its_own_and_each_is_what_it_is_on_one(tmp_pat
     assert records == others  # to the bit
 
 
+def test_devices_never_wait_for_one_another_even_where_threads_are_few(tmp_path):
+    """Saves, rungs and members that fill up a population put nothing into a program that devices would have to meet in."""
+    words = ["sweep", "--seeds", "1", "--vary", "schedule.peak=0.1,0.2,0.3,0.4,0.5", "--block", "1"]
+    words += ["--set", "evaluate_every=1", "--set", "chunk=1", "--halve", "1", "--save-every", "1", "--set", "steps=40"]
+    shared, records = ran(tmp_path, *words, NPROC="2")
+    _, others = ran(tmp_path, *words, out="one", JAX_NUM_CPU_DEVICES="1")
+    assert shared == {"members on 4"}
+    assert records == others
+
+
 @pytest.mark.parametrize(
     ("words", "settings", "told"),
     [

@@ -8,6 +8,14 @@ def count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def many_threads() -> None:
+    """Let a CPU that is several devices have threads to spare; called before JAX has its devices.
+
+    jaxlib up to 0.11 has one for each core, and deadlocks where one device waits in a sum over all for another that finds none.
+    """
+    os.environ.setdefault("NPROC", "64")
+
+
 def environment(processes: int) -> dict[str, str]:
     """That of each of so many processes that share the cores, unless it says already how many devices a CPU is."""
     return {"JAX_NUM_CPU_DEVICES": str(max(1, count() // processes)), **os.environ}
@@ -25,6 +33,7 @@ def split(runs: int, processes: int = 1) -> bool:
     told = settings.jax_num_cpu_devices != -1 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")  # type: ignore[attr-defined]
     if devices < 2 or told:
         return False
+    many_threads()
     try:
         settings.update("jax_num_cpu_devices", devices)
     except RuntimeError:  # JAX has its devices already

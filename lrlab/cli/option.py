@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lrlab import catalogue
+from lrlab.cli import cache, cores
 from lrlab.refusal import Refused, unknown
 
 _STEPS = 1000
-_THREADS = "64"  # jaxlib <= 0.11 deadlocks with fewer threads than steps in flight
 
 
 def command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
@@ -103,7 +103,7 @@ def joined(options: argparse.Namespace) -> Any:
     told = (options.coordinator, options.processes, options.process)
     if not options.distributed and all(one is None for one in told):
         return joined(None)
-    os.environ.setdefault("NPROC", _THREADS)
+    cores.many_threads()
     return joined(Processes(*told, HEARTBEAT if options.heartbeat is None else options.heartbeat))
 
 
@@ -160,10 +160,9 @@ def strategies(options: argparse.Namespace, usual: str, runs: int, processes: in
     On a CPU each core is one, and has some of the `runs`; of so many processes, each takes its share of the cores.
     """
     if os.environ.get("JAX_NUM_CPU_DEVICES", "1") != "1":
-        os.environ.setdefault("NPROC", _THREADS)
+        cores.many_threads()
     import jax
 
-    from lrlab.cli import cache, cores
     from lrlab.parallel import Axes, strategy
 
     cache.keep()

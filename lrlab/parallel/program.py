@@ -33,7 +33,12 @@ class Program:
         return self.run(states, members, alive, data, *self.rows, *more)
 
     def foresee(self, states: TrainState, members: Member, alive: Any, data: Any, *more: Any) -> Any:
-        """Compile for these arguments in a thread, which the next call waits for; the shapes of what it will return."""
+        """Compile for these arguments in a thread, which the next call waits for; the shapes of what it will return.
+
+        Several processes leave it to the call: pmap cannot tell there where a shape would lie.
+        """
+        if jax.process_count() > 1:
+            return jax.eval_shape(self.run, states, members, alive, data, *self.rows, *more)
         traced = self.run.lower(states, members, alive, data, *self.rows, *more)
         self._compiling = _compilers.submit(traced.compile)  # JAX keeps what it makes, and finds it at the call
         return traced.out_info
