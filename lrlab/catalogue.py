@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +18,7 @@ class Entry(NamedTuple):
 
     name: str
     claim: str  # the first paragraph of its docstring
-    cost: str  # its line that begins with "Cost:"
+    cost: str  # the first sentence of the paragraph that begins with "Cost:"
     path: Path
 
 
@@ -70,5 +71,6 @@ def _entry(path: Path) -> Entry:
     except (SyntaxError, ValueError) as error:
         note = f"cannot be read: {error}"
     claim = " ".join(note.split("\n\n")[0].split())
-    cost = next((line.removeprefix("Cost:").strip() for line in note.splitlines() if line.startswith("Cost:")), "")
+    told = re.search(r"^Cost:(.*(?:\n\s+.*)*)", note, re.MULTILINE)
+    cost = re.split(r"(?<=[\w)]\.) ", " ".join(told[1].split()))[0] if told else ""
     return Entry(path.stem, claim, cost, path)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrlab.record import rows
+from lrlab.record import last, rows
 from lrlab.refusal import Refused
 from lrlab.theory import Observed
 
@@ -37,7 +37,8 @@ def read_curves(path: Path, warmup: int | None = None) -> list[Curve]:
     """The curve in a CSV file, or those of all runs in a folder.
 
     Args:
-        path: a file with columns step, lr and, if measured, loss (after `step` updates); or a folder of `lrlab run`.
+        path: a file with columns step, lr and, if measured, loss (after `step` updates); or a folder of `lrlab run`, whose
+            runs that diverged are left out.
         warmup: steps over which a file's rates rose from zero before its first row (by default all of them).
 
     Raises `Refused` with the name of the file for whatever cannot be read as curves.
@@ -48,8 +49,16 @@ def read_curves(path: Path, warmup: int | None = None) -> list[Curve]:
             raise Refused(
                 f"{path} holds no metrics.jsonl; give it a folder of `lrlab run`, or CSV files of step,lr,loss"
             )
-        return [_of_run(folder, path) for folder in folders]
+        kept = [folder for folder in folders if folder not in diverged(path)]
+        if not kept:
+            raise Refused(f"every run of {path} diverged; a law is fitted to runs that trained")
+        return [_of_run(folder, path) for folder in kept]
     return [_of_file(path, warmup)]
+
+
+def diverged(path: Path) -> list[Path]:
+    """The runs of a folder whose losses stopped being finite."""
+    return [file.parent for file in sorted(path.rglob("metrics.jsonl")) if last(file.parent).get("end") == "diverged"]
 
 
 def _of_run(folder: Path, within: Path) -> Curve:

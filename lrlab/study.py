@@ -55,6 +55,14 @@ class Study:
     origins: Mapping[tuple[str, int], Origin] = field(default_factory=dict)  # of the runs that do not begin at 0
     beside: str = ""  # what else makes it what it is, such as what chooses further arms
 
+    def __post_init__(self) -> None:
+        places: dict[str, str] = {}
+        for arm in self.arms:
+            if (other := places.setdefault(_slug(arm), arm)) != arm:
+                raise Refused(
+                    f"the arms '{other}' and '{arm}' would have one folder, {_slug(arm)}; name one of them otherwise"
+                )
+
     @property
     def digest(self) -> str:
         """The identity of the study: that of its arms, and what is beside them."""
@@ -177,6 +185,10 @@ def train(
     """
     for experiment in study.arms.values():
         experiment.task.load()  # what cannot be read is refused before there is a folder
+    longest = max((experiment.length for experiment in study.arms.values()), default=0)
+    for at in () if saves is None else saves.at:
+        if not 0 < at <= longest:
+            raise Refused(f"--save-at {at}: there is no such update; the longest of these runs has {longest}")
     distributed.alike("experiment", study.digest)
     distributed.alike("corpus", " ".join(experiment.task.load().digest for experiment in study.arms.values()))
     if distributed.first():

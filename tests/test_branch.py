@@ -13,6 +13,7 @@ from lrlab.optim import adamw, group, independent, rest
 from lrlab.origin import seam
 from lrlab.override import from_values
 from lrlab.parallel import strategy
+from lrlab.report import branch as report_of_branches
 from lrlab.saving import Saves
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
@@ -54,6 +55,18 @@ def test_a_branch_is_the_whole_run_that_it_would_have_been(trunk, tmp_path):
             assert branched == [row for row in straight if record.updates(row) > at]
     assert len(result["members"]) == 8
     assert result["cost"][0] == {"cooldown": "decay('50%')", "branched": 100, "separate": 120, "saved": 1 - 100 / 120}
+
+
+def test_branches_of_several_arms_are_told_apart(tmp_path):
+    arms = {"high": {}, "low": {"schedule.peak": 1e-4}}
+    study.run(prepared(**arms), tmp_path / "trunk", chosen, study.Watcher(), saves=Saves(every=20))
+    planned = branch.branches(tmp_path / "trunk", [20], ["decay(10)"])
+    result = branch.run(planned, tmp_path / "trunk", tmp_path / "out", chosen, study.Watcher())
+    lines = report_of_branches._lines(result)
+    assert list(lines) == ["high / decay(10)", "low / decay(10)"]
+    for arm in arms:
+        own = [member["final"]["loss"] for member in result["members"] if member["arm"] == arm]
+        assert lines[f"{arm} / decay(10)"] == [(20, 30, own)]
 
 
 def test_the_decision_and_the_rates_are_in_the_provenance(trunk, tmp_path):

@@ -268,8 +268,15 @@ def test_a_run_folder_is_read(tmp_path, capsys):
             if (t + 1) % every == 0:
                 rows.append({"step": t + 1, "held_out": {"loss": 2.5 + 0.4 * (1e-3 * (t + 1)) ** -0.5}})
         (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    lost = tmp_path / "study" / "runs" / "b" / "seed-0"
+    lost.mkdir(parents=True)
+    (lost / "metrics.jsonl").write_text(
+        '{"step": 0, "loss": null, "learning_rate": 1e9}\n{"step": 1, "end": "diverged"}'
+    )
     assert main(["forecast", str(tmp_path / "study"), "--law", "power", "--json"]) == 0
-    document = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert printed.err == f"lrlab: {lost} diverged and is left out\n"
     assert document["fit"]["of"] == ["study/runs/a/seed-0", "study/runs/a/seed-1"]
     assert document["parameters"] == pytest.approx({"L0": 2.5, "A": 0.4, "alpha": 0.5}, rel=0.02)
 

@@ -18,6 +18,7 @@ from lrlab.parallel import strategy
 from lrlab.plan import Plan
 from lrlab.published import FOLDER, published
 from lrlab.report import study as report_of_studies
+from lrlab.saving import Saves
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
@@ -114,6 +115,22 @@ def test_a_preset_may_bring_arms_of_its_own_by_the_same_names():
         lr.Refused, match="preset large are not called as the experiment's are: decay; name them decay, constant"
     ):
         study.prepare(module(PRESETS={"cpu": {}, "large": {"arms": {"decay": {}}}}), "mine", "large")
+
+
+def test_arms_that_would_have_one_folder_are_refused():
+    arms = {"beta=0.9": {}, "beta 0.9": {"schedule": "0.5 * stable()"}}
+    with pytest.raises(
+        lr.Refused, match=r"the arms 'beta=0\.9' and 'beta 0\.9' would have one folder, beta-0\.9; name one"
+    ):
+        study.prepare(module(ARMS=arms), "mine")
+
+
+def test_a_checkpoint_after_the_last_update_is_refused_before_there_is_a_folder(tmp_path):
+    with pytest.raises(lr.Refused, match="--save-at 21: there is no such update; the longest of these runs has 20"):
+        study.train(
+            study.prepare(module(), "mine"), tmp_path / "out", lambda e: None, study.Watcher(), saves=Saves(at=(20, 21))
+        )
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_preset_may_bring_a_task_of_its_own():

@@ -146,6 +146,16 @@ def test_an_optimum_at_the_edge_is_told(tmp_path):
     assert not swept(tmp_path / "in", "schedule.peak=1e-4,1e-2,1e2")["best"]["at_edge"]
 
 
+@pytest.mark.parametrize(("value", "edge"), [(1.01e-3, True), (1.5e-3, False), (5e-2, False), (9e-2, True)])
+def test_the_edge_of_a_range_is_its_first_or_last_twentieth(value, edge):
+    assert Range(1e-3, 1e-1, log=True).at_edge(value) == edge
+
+
+def test_a_value_stands_once():
+    with pytest.raises(lr.Refused, match=r"schedule\.peak=1e-3, 1e-3: 0\.001 stands there twice"):
+        axis("schedule.peak=1e-3, 1e-3")
+
+
 def test_members_that_diverge_are_told_and_are_never_the_best(tmp_path):
     result = swept(tmp_path / "out", "schedule.peak=0.01,1e20")
     lost = [member for member in result["members"] if member["diverged"] is not None]

@@ -53,13 +53,15 @@ def _forecast(options: argparse.Namespace) -> int:
         from lrlab.report import check_suffix
 
         check_suffix(options.plot)
-    from lrlab.curves import read_all
+    from lrlab.curves import diverged, read_all
     from lrlab.theory import fit, law
 
     law(options.law)
     if not options.runs and not options.fit:
         raise Refused("there is nothing to fit to; name folders of `lrlab run`, or CSV files: --fit A.csv B.csv")
     given = read_all([*options.runs, *options.fit], options.warmup)
+    for folder in (folder for path in options.runs for folder in diverged(path)):
+        print(f"lrlab: {folder} diverged and is left out", file=sys.stderr)
     fitted = fit(options.law, [curve.observed() for curve in given])
     forecasts = [_of(fitted, curve) for curve in [*read_all(options.predict, options.warmup), *_scheduled(options)]]
     if options.plot is not None:

@@ -161,8 +161,10 @@ def strategy(
         raise Refused(f"--parallel {name} has no axes; write --parallel mesh --mesh {axes}")
     elif axes.size != len(devices):
         raise Refused(
-            f"--mesh {axes} is for {axes.size} devices, and there are {len(devices)}; write axes that multiply to that, "
-            f"such as {Axes(fsdp=len(devices))}"
+            f"--mesh {axes} is for {axes.size} devices, and there {'is' if len(devices) == 1 else 'are'} {len(devices)}; "
+            f"write axes that multiply to that, such as {Axes(fsdp=len(devices))}"
+            + f", or JAX_NUM_CPU_DEVICES={axes.size} before the command"
+            * (devices[0].platform == "cpu")
         )
     if name == "members" and jax.process_count() > 1:
         raise Refused("--parallel members is for the devices of one process; write --parallel mesh, or pmap")

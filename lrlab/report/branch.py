@@ -56,10 +56,10 @@ def print_branches(result: Mapping[str, Any], console: Console) -> None:
 
 
 def _lines(result: Mapping[str, Any]) -> dict[str, list[tuple[int, int, list[float]]]]:
-    """Cooldown -> trunk, whole length and the seeds' final losses; nan where a run diverged."""
+    """Cooldown, of an arm where the trunk has several -> trunk, whole length and the seeds' final losses; nan where one diverged."""
     lines: dict[str, dict[tuple[int, int], list[float]]] = {}
     for member in result["members"]:
         loss = member["final"]["loss"]
-        points = lines.setdefault(member["cooldown"], {})
+        points = lines.setdefault(" / ".join(filter(None, [member.get("arm"), member["cooldown"]])), {})
         points.setdefault((member["at"], member["steps"]), []).append(np.nan if loss is None else loss)
     return {name: [(*point, losses) for point, losses in sorted(points.items())] for name, points in lines.items()}

@@ -75,7 +75,7 @@ def print_sweep(sweep: Mapping[str, Any], console: Console) -> None:
     console.print(f"best: {_said(best['vary'])}: {sweep['metric']} {best['metric']:.4f}{between}", highlight=False)
     if best["edges"]:
         console.print(
-            f"[bold]At the edge of the grid[/]: {' and '.join(best['edges'])}; a better value may lie beyond it, so sweep wider.",
+            f"[bold]At the edge of what was tried[/]: {' and '.join(best['edges'])}; a better value may lie beyond it, so sweep wider.",
             highlight=False,
         )
 

@@ -1,6 +1,6 @@
 """What came out of a sweep: its members, the best trial, and the basins along the axis of the peak."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from lrlab.refusal import unknown
 from lrlab.study import Runs
 from lrlab.sweep.basin import Basin, basin, sensitivity
+from lrlab.sweep.space import Range
 from lrlab.verdict import CONFIDENCE
 
 PEAK = "schedule.peak"
@@ -24,8 +25,8 @@ class Trial(NamedTuple):
 Trials = Mapping[str, Trial]  # by the names of their arms
 
 
-def outcome(trials: Trials, drawn: Set[str], metric: str) -> dict[str, Any]:
-    """What came out, as JSON; the paths `drawn` from a range never take a value twice."""
+def outcome(trials: Trials, drawn: Mapping[str, Range], metric: str) -> dict[str, Any]:
+    """What came out, as JSON; the paths `drawn` from ranges never take a value twice."""
     some = next(iter(trials.values())).runs
     if metric not in some.final:
         raise unknown("metric", metric, some.final)
@@ -43,11 +44,11 @@ def outcome(trials: Trials, drawn: Set[str], metric: str) -> dict[str, Any]:
     ]
     losses = {label: np.array(trial.runs.final[metric]) for label, trial in trials.items()}
     lines = _lines(trials, losses, drawn)
-    return {"members": members, "best": _best(trials, losses, lines), "basins": lines}
+    return {"members": members, "best": _best(trials, losses, lines, drawn), "basins": lines}
 
 
 def _best(
-    trials: Trials, losses: Mapping[str, np.ndarray], lines: Sequence[Mapping[str, Any]]
+    trials: Trials, losses: Mapping[str, np.ndarray], lines: Sequence[Mapping[str, Any]], drawn: Mapping[str, Range]
 ) -> dict[str, Any] | None:
     """The trial of lowest mean, with its bootstrap interval over seeds and the axes at whose edge it lies."""
     means = {label: values.mean() for label, values in losses.items() if np.isfinite(values).all()}
@@ -56,11 +57,14 @@ def _best(
     label = min(means, key=means.__getitem__)
     vary, values = trials[label].vary, losses[label]
     interval = basin([1.0], values[None])
-    edges = [
-        path
-        for path, value in vary.items()
-        if isinstance(value, int | float) and len(taken := _taken(trials, path)) > 1 and value in (taken[0], taken[-1])
-    ]
+
+    def at_edge(path: str, value: Any) -> bool:
+        if path in drawn:
+            return drawn[path].at_edge(value)
+        taken = _taken(trials, path)
+        return len(taken) > 1 and value in (taken[0], taken[-1])
+
+    edges = [path for path, value in vary.items() if isinstance(value, int | float) and at_edge(path, value)]
     line = next((one for one in lines if one["others"].items() <= vary.items()), None)
     return {
         "vary": vary,
@@ -73,7 +77,7 @@ def _best(
     }
 
 
-def _lines(trials: Trials, losses: Mapping[str, np.ndarray], drawn: Set[str]) -> list[dict[str, Any]]:
+def _lines(trials: Trials, losses: Mapping[str, np.ndarray], drawn: Mapping[str, Range]) -> list[dict[str, Any]]:
     """Basins along the axis of the peak, or else the first of numbers: one for each combination of all the others."""
     path = next((path for path in (PEAK, *next(iter(trials.values())).vary) if len(_taken(trials, path)) > 1), None)
     if path is None:

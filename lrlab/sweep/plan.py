@@ -45,9 +45,9 @@ class Space:
         return arms | shapes | values
 
     @property
-    def drawn(self) -> set[str]:
-        """The paths whose values come from a range."""
-        return {path for path, takes in self.axes if isinstance(takes, Range)}
+    def drawn(self) -> dict[str, Range]:
+        """The paths whose values come from ranges."""
+        return {path: takes for path, takes in self.axes if isinstance(takes, Range)}
 
     @property
     def settings(self) -> list[dict[str, Any]]:

@@ -24,6 +24,11 @@ class Range(NamedTuple):
         value = generator.uniform(low, high)
         return float(np.exp(value) if self.log else value)
 
+    def at_edge(self, value: float) -> bool:
+        """Whether a value lies in the first or the last twentieth."""
+        low, high, value = np.log([self.low, self.high, value]) if self.log else (self.low, self.high, value)
+        return not low + 0.05 * (high - low) <= value <= high - 0.05 * (high - low)
+
 
 class Axis(NamedTuple):
     """A path into the experiment and what it takes: values, or a range to search."""
@@ -53,6 +58,8 @@ def axis(text: str) -> Axis:
             f"--vary {text}: {len(takes) or 'no'} value{'s' * (len(takes) != 1)}; a sweep needs two or more, such as "
             f"{path}=geomspace(1e-4, 1e-1, 16), and --set changes one"
         )
+    if twice := [one for one in takes if takes.count(one) > 1]:
+        raise Refused(f"--vary {text}: {twice[0]} stands there twice; a run would be trained twice")
     return Axis(path, tuple(takes))
 
 
