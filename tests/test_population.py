@@ -14,11 +14,11 @@ from lrlab.experiment import Experiment
 from lrlab.loop import Halving
 from lrlab.optim import adamw, early_stopping, sgd
 from lrlab.override import override
-from lrlab.parallel import compiled, strategy
+from lrlab.parallel import compiled, looking, strategy
 from lrlab.plan import Plan
 from lrlab.task.language import Language
 from lrlab.task.quadratic import Quadratic
-from lrlab.train import Member
+from lrlab.train import Member, first_states
 
 BASE = Experiment(
     task=Language(width=16, heads=2, layers=1, sequence=16),
@@ -155,6 +155,23 @@ def test_what_is_compiled_ahead_is_not_compiled_again_when_it_is_called(how, dev
         jax.config.update("jax_log_compiles", False)
     made = [line for line in caplog.messages if re.match(r"Finished XLA compilation of \w+\((population|run)\)", line)]
     assert len(made) == 2  # the chunk and the look
+
+
+def test_programs_of_members_hold_nothing_that_devices_meet_in():
+    """So they need no threads to spare: see `cores.many_threads`."""
+    chosen, task, plan = strategy("members", 8, 1, jax.devices()[:4]), BASE.task, BASE.resolve().plan
+    stacked, alive = population.stack(list(members(8))), chosen.deal(np.ones(8, bool))
+    states, data = chosen.begins(task, stacked), task.load()
+    chunk = compiled(chosen, task, 8, 1, plan.chunk, 1)
+    look = looking(chosen, task, data.held_out, 8, 1)
+    first = jax.jit(first_states, out_shardings=jax.tree.map(lambda x: x.sharding, states))
+    programs = [
+        chunk.run.lower(states, chosen.deal(stacked), alive, chosen.put(data.train), *chunk.rows, np.int32(1)),
+        look.run.lower(states, chosen.deal(stacked), alive, chosen.put(data.valid), chosen.put(data.train)),
+        first.lower(chosen.put(stacked), states.params),
+    ]
+    for program in programs:
+        assert not re.findall(r"all-reduce|all-gather|all-to-all|collective", program.compile().as_text())
 
 
 def test_a_population_that_cannot_fit_even_one_member_is_refused(monkeypatch):

@@ -12,6 +12,7 @@ def many_threads() -> None:
     """Let a CPU that is several devices have threads to spare; called before JAX has its devices.
 
     jaxlib up to 0.11 has one for each core, and deadlocks where one device waits in a sum over all for another that finds none.
+    Devices that have runs of their own never wait for one another, and would be half as fast with so many.
     """
     os.environ.setdefault("NPROC", "64")
 
@@ -33,7 +34,6 @@ def split(runs: int, processes: int = 1) -> bool:
     told = settings.jax_num_cpu_devices != -1 or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")  # type: ignore[attr-defined]
     if devices < 2 or told:
         return False
-    many_threads()
     try:
         settings.update("jax_num_cpu_devices", devices)
     except RuntimeError:  # JAX has its devices already

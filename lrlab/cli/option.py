@@ -159,7 +159,8 @@ def strategies(options: argparse.Namespace, usual: str, runs: int, processes: in
 
     On a CPU each core is one, and has some of the `runs`; of so many processes, each takes its share of the cores.
     """
-    if os.environ.get("JAX_NUM_CPU_DEVICES", "1") != "1":
+    together = options.mesh is not None or (options.parallel or usual) != "members"  # devices share a batch
+    if together and os.environ.get("JAX_NUM_CPU_DEVICES", "1") != "1":
         cores.many_threads()
     import jax
 
