@@ -65,7 +65,7 @@ def run(
     members = [
         {
             "branch": label,
-            "arm": label.rpartition(" / ")[0],
+            "arm": planned.origins[label, seed].how["arm"],
             "at": planned.origins[label, seed].step,
             "steps": planned.arms[label].length,
             "cooldown": planned.origins[label, seed].how["how"].removeprefix("--branch "),

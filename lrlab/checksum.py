@@ -12,24 +12,18 @@ from jax import lax
 _GOLDEN = 0x9E3779B9  # 2^32 over the golden ratio: places that are near become numbers that are far apart
 
 
-def checksum(x: jax.Array) -> int:
-    """32 bits of the bytes of `x` and of their places; that of several arrays is faster by `checksums`.
+def checksums(arrays: Sequence[jax.Array]) -> list[int]:
+    """Of each array 32 bits of its bytes and of their places; all are dispatched and then waited for.
 
     Each word, with its place, is mixed by the finaliser of MurmurHash3, which can be undone, and the results are added
     modulo 2^32. So a change of a single word is always seen, any other but once in 2^32, and devices may add their
     shares in any order. It guards against faults, not against forgery. Compiled once for each shape.
 
-    >>> checksum(jnp.arange(3.0)), checksum(jnp.arange(3.0)[::-1])
-    (4013119933, 1959398855)
-    """
-    return checksums([x])[0]
-
-
-def checksums(arrays: Sequence[jax.Array]) -> list[int]:
-    """Those of several arrays, dispatched all and then waited for.
-
     Every device adds up what it holds, and the host adds that, so that devices do not wait for one another; of several
     processes, the devices do.
+
+    >>> checksums([jnp.arange(3.0), jnp.arange(3.0)[::-1]])
+    [4013119933, 1959398855]
     """
     sums = jax.device_get([_shares(x) for x in arrays])
     return [sum(map(int, shares)) % 2**32 for shares in sums]

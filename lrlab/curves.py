@@ -49,7 +49,8 @@ def read_curves(path: Path, warmup: int | None = None) -> list[Curve]:
             raise Refused(
                 f"{path} holds no metrics.jsonl; give it a folder of `lrlab run`, or CSV files of step,lr,loss"
             )
-        kept = [folder for folder in folders if folder not in diverged(path)]
+        lost = set(diverged(path))
+        kept = [folder for folder in folders if folder not in lost]
         if not kept:
             raise Refused(f"every run of {path} diverged; a law is fitted to runs that trained")
         return [_of_run(folder, path) for folder in kept]

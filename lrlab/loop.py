@@ -119,9 +119,9 @@ def start(
     padded, alive = strategy.deal(stacked), strategy.deal(np.arange(whole) < count)
     chunk = compiled(strategy, task, plan.batch, plan.accumulate, plan.chunk, block)
     look = looking(strategy, task, data.held_out, plan.batch, block)
-    begins = strategy.begins(task, stacked)
-    chunk.foresee(begins, padded, alive, data.train, np.int32(0))
-    names = list(look.foresee(begins, padded, alive, data.valid, data.train)[1])
+    shapes = strategy.begin_shapes(task, stacked)
+    chunk.foresee(shapes, padded, alive, data.train, np.int32(0))
+    names = list(look.foresee(shapes, padded, alive, data.valid, data.train)[1])
     states, tails = strategy.begin(task, stacked), np.empty((count, 0), np.float32)
     new = Start(chunk, look, names, 0, states, padded, alive, [{} for _ in members], tails)
     like = lambda: strategy.kept(

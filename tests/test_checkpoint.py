@@ -25,7 +25,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import lrlab as lr
 from lrlab.checkpoint import Checkpoints, kept, restore, steps
-from lrlab.checksum import checksum, checksums
+from lrlab.checksum import checksums
 from lrlab.lock import locked
 from lrlab.optim.scheduled import ByGroup
 
@@ -440,6 +440,10 @@ def test_a_process_killed_while_saving_loses_at_most_the_save_under_way(tmp_path
 
 
 # --- checksums -------------------------------------------------------------------------------------------------------
+
+
+def checksum(x):
+    return checksums([x])[0]
 
 
 def test_every_bit_counts():

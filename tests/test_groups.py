@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from digits import DIGITS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trained import PARAMS, RATE, trained
 
 import lrlab as lr
-from lrlab.experiment import Experiment
 from lrlab.optim import (
     WORDS,
     adadelta,
@@ -40,7 +40,6 @@ from lrlab.optim.grouped import together
 from lrlab.optim.restart import cycle_starts
 from lrlab.override import override
 from lrlab.schedule.notation import read
-from lrlab.task.vision import Digits
 
 OWN = 3e-3 * lr.decay(20, to=0.5, curve=lr.cosine)
 GROUPS = (
@@ -296,18 +295,7 @@ def test_the_table_holds_what_updates_use():
 
 # --- in a run --------------------------------------------------------------------------------------------------------
 
-DIGITS = Experiment(
-    task=Digits(hidden=(8,)),
-    schedule=0.1 * lr.repeat(lr.decay("25%", to=0.1), 2),
-    optimizer=adamw(),
-    steps=12,
-    batch=8,
-    accumulate=4,
-    evaluate_every=12,
-    log_every=1,
-    groups=(group("hidden", rate=0.5, begin="50%"), rest()),
-    restart="cycles",
-)
+CYCLES = override(DIGITS, {"groups": (group("hidden", rate=0.5, begin="50%"), rest()), "restart": "cycles"})
 
 
 def ran(experiment, folder):
@@ -316,8 +304,8 @@ def ran(experiment, folder):
 
 
 def test_a_run_with_groups_counts_updates_and_records_their_rates(tmp_path):
-    _, state, written = ran(DIGITS, tmp_path)
-    rate = DIGITS.resolve().schedule
+    _, state, written = ran(CYCLES, tmp_path)
+    rate = CYCLES.resolve().schedule
     steps = [row for row in written if "loss" in row]
     # microbatches do not move the clock, nor does the restart of the moments at update 3
     assert state.opt_state.count == 12
@@ -344,7 +332,7 @@ def test_a_run_with_groups_counts_updates_and_records_their_rates(tmp_path):
     ],
 )  # fmt: skip
 def test_groups_are_set_by_path(path, value, read):
-    changed = override(DIGITS, {path: value})
+    changed = override(CYCLES, {path: value})
     assert read(changed)
     assert changed.digest == changed.resolve().digest
     assert json.loads(json.dumps(changed.values()))
@@ -367,4 +355,4 @@ def test_groups_are_set_by_path(path, value, read):
 )
 def test_groups_that_do_not_fit_are_refused(path, value, sentence):
     with pytest.raises(lr.Refused, match=sentence):
-        override(DIGITS, {path: value}).resolve()
+        override(CYCLES, {path: value}).resolve()

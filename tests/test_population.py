@@ -161,7 +161,7 @@ def test_programs_of_members_hold_nothing_that_devices_meet_in():
     """So they need no threads to spare: see `cores.many_threads`."""
     chosen, task, plan = strategy("members", 8, 1, jax.devices()[:4]), BASE.task, BASE.resolve().plan
     stacked, alive = population.stack(list(members(8))), chosen.deal(np.ones(8, bool))
-    states, data = chosen.begins(task, stacked), task.load()
+    states, data = chosen.begin_shapes(task, stacked), task.load()
     chunk = compiled(chosen, task, 8, 1, plan.chunk, 1)
     look = looking(chosen, task, data.held_out, 8, 1)
     first = jax.jit(first_states, out_shardings=jax.tree.map(lambda x: x.sharding, states))

@@ -10,31 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from digits import DIGITS
 from trained import RATE, trained
 
 import lrlab as lr
 from lrlab.experiment import Experiment
 from lrlab.optim import (
     adam,
-    adamw,
     sgd,
 )
 from lrlab.optim.restart import cycle_starts
 from lrlab.override import override
 from lrlab.parallel import strategy
 from lrlab.task.quadratic import Quadratic
-from lrlab.task.vision import Digits
-
-DIGITS = Experiment(
-    task=Digits(hidden=(8,)),
-    schedule=0.1 * lr.repeat(lr.decay("25%", to=0.1), 2),
-    optimizer=adamw(),
-    steps=12,
-    batch=8,
-    accumulate=4,
-    evaluate_every=12,
-    log_every=1,
-)
 
 # --- restarts --------------------------------------------------------------------------------------------------------
 

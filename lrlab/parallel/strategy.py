@@ -46,7 +46,7 @@ class Strategy:
             rows = rows[[i for i, device in enumerate(self.devices) if device in self.own_devices]]
         return self.put(rows) if self.name == "members" else _placed(rows, self._lies(("data", "fsdp")))
 
-    def begins(self, task: Task, members: Member) -> TrainState:
+    def begin_shapes(self, task: Task, members: Member) -> TrainState:
         """The states of a population before the first update, in shape and place."""
         alike = lambda x: jax.ShapeDtypeStruct((len(members.seed), *x.shape), x.dtype)
         states = jax.eval_shape(first_states, members, jax.tree.map(alike, parameters(task)))
@@ -54,7 +54,7 @@ class Strategy:
 
     def begin(self, task: Task, members: Member) -> TrainState:
         """The states of a population before the first update; on a mesh no device ever holds more than its share."""
-        lies = jax.tree.map(lambda x: x.sharding, self.begins(task, members))
+        lies = jax.tree.map(lambda x: x.sharding, self.begin_shapes(task, members))
         params = _placed(first_params(task, members), lies.params)
         return jax.jit(first_states, out_shardings=lies)(self.put(members), params)
 
@@ -160,11 +160,10 @@ def strategy(
     elif name != "mesh":
         raise Refused(f"--parallel {name} has no axes; write --parallel mesh --mesh {axes}")
     elif axes.size != len(devices):
+        are, more = "is" if len(devices) == 1 else "are", f", or JAX_NUM_CPU_DEVICES={axes.size} before the command"
         raise Refused(
-            f"--mesh {axes} is for {axes.size} devices, and there {'is' if len(devices) == 1 else 'are'} {len(devices)}; "
-            f"write axes that multiply to that, such as {Axes(fsdp=len(devices))}"
-            + f", or JAX_NUM_CPU_DEVICES={axes.size} before the command"
-            * (devices[0].platform == "cpu")
+            f"--mesh {axes} is for {axes.size} devices, and there {are} {len(devices)}; write axes that multiply to that, "
+            f"such as {Axes(fsdp=len(devices))}{more if devices[0].platform == 'cpu' else ''}"
         )
     if name == "members" and jax.process_count() > 1:
         raise Refused("--parallel members is for the devices of one process; write --parallel mesh, or pmap")

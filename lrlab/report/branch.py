@@ -58,8 +58,9 @@ def print_branches(result: Mapping[str, Any], console: Console) -> None:
 def _lines(result: Mapping[str, Any]) -> dict[str, list[tuple[int, int, list[float]]]]:
     """Cooldown, of an arm where the trunk has several -> trunk, whole length and the seeds' final losses; nan where one diverged."""
     lines: dict[str, dict[tuple[int, int], list[float]]] = {}
+    several = len({member.get("arm") for member in result["members"]}) > 1
     for member in result["members"]:
         loss = member["final"]["loss"]
-        points = lines.setdefault(" / ".join(filter(None, [member.get("arm"), member["cooldown"]])), {})
+        points = lines.setdefault(f"{member['arm']} / " * several + member["cooldown"], {})
         points.setdefault((member["at"], member["steps"]), []).append(np.nan if loss is None else loss)
     return {name: [(*point, losses) for point, losses in sorted(points.items())] for name, points in lines.items()}
