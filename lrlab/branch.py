@@ -1,7 +1,8 @@
 """A run may go on under another schedule: extended, changed from now on, or cooled down in many ways from one trunk."""
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,8 @@ def branches(trunk: Path, at: Sequence[int], cooldowns: Sequence[str | Schedule]
 
     Raises `Refused` where there is no such checkpoint.
     """
+    if not is_study(trunk):
+        raise Refused(f"{trunk} is no folder of `lrlab run`; name the one that holds its experiment.json and runs")
     held = read_json(trunk / "experiment.json")
     if not cooldowns:
         raise Refused("a branch needs a cooldown; write --cooldown \"decay('20%', curve=sqrt)\"")
@@ -41,13 +44,14 @@ def branches(trunk: Path, at: Sequence[int], cooldowns: Sequence[str | Schedule]
             raise Refused(
                 f"{trunk} has no checkpoints of {arm or 'its runs'}; run it with --save-at STEP, or --save-every N"
             )
-        for step in at or [max(min(steps) for steps in states.values())]:
+        for step in at or [_newest(trunk, arm, states)]:
             for cooldown in cooldowns:
                 label = " / ".join(filter(None, [arm if len(held["arms"]) > 1 else "", f"{step} + {cooldown}"]))
                 arms[label] = cooled(base, step, cooldown)
                 for seed in states:
                     origins[label, seed] = origin(trunk, arm, seed, step, base, arms[label], f"--branch {cooldown}")
-    return study.Study(f"{held['experiment']}", held["preset"], None, arms, _seeds(origins), origins=origins)
+    seeds = _seeds(trunk, origins)
+    return study.Study(f"{held['experiment']}", held["preset"], None, arms, seeds, origins=origins)
 
 
 def run(
@@ -82,9 +86,24 @@ def run(
     return result
 
 
-def _seeds(origins: Iterable[tuple[str, int]]) -> range:
+def _newest(trunk: Path, arm: str, states: Mapping[int, Mapping[int, Any]]) -> int:
+    """The newest step of which every seed of an arm has a checkpoint."""
+    common = set.intersection(*map(set, states.values()))
+    if not common:
+        raise Refused(
+            f"{trunk}: the seeds of {arm or 'its runs'} have no checkpoint of one step; run it with --save-at"
+        )
+    return max(common)
+
+
+def _seeds(trunk: Path, origins: Mapping[tuple[str, int], Origin]) -> range:
+    """The seeds that go on, the same of every arm."""
     seeds = [seed for _, seed in origins]
-    return range(min(seeds), max(seeds) + 1)
+    every = range(min(seeds), max(seeds) + 1)
+    for arm, seed in itertools.product(dict.fromkeys(arm for arm, _ in origins), every):
+        if (arm, seed) not in origins:
+            raise Refused(f"{trunk} has no checkpoint of {arm}, seed {seed}, and every arm goes on with the same seeds")
+    return every
 
 
 def _cost(members: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -144,11 +163,11 @@ def continued(
         states = saved(out, arm)
         if arm not in old.arms or not states:
             raise Refused(f"{out} has no checkpoints of {arm}; there is nothing to go on from, so run it without {how}")
-        step = min(max(steps) for steps in states.values())
+        step = _newest(out, arm, states)
         arms[arm] = change(old.arms[arm], experiment, step)
         for seed in states:
             origins[arm, seed] = origin(out, arm, seed, step, old.arms[arm], arms[arm], how)
-    return study.Study(new.name, new.preset, new.module, arms, _seeds(origins), origins=origins)
+    return study.Study(new.name, new.preset, new.module, arms, _seeds(out, origins), origins=origins)
 
 
 def followed(old: Experiment, new: Experiment, step: int, schedule: str) -> Experiment:
@@ -168,8 +187,15 @@ def origin(trunk: Path, arm: str, seed: int, step: int, old: Experiment, new: Ex
         kept = ", ".join(map(str, sorted(there))) or "none"
         raise Refused(f"{trunk} holds no checkpoint of {arm}, seed {seed}, after {step} updates; there are: {kept}")
     if step >= new.length:
-        raise Refused(f"the checkpoint is of {step} updates and the run is to last {new.length}; make it longer")
+        raise Refused(
+            f"{arm}, seed {seed} has done {step} updates, and was to end after {new.length}; write more steps"
+        )
     folder, place, members = there[step]
+    if ended := checkpoint.about(folder, step)["notes"][place]["end"]:
+        raise Refused(
+            f"{trunk}: {arm}, seed {seed} had {ended} before update {step}, so nothing goes on from there; "
+            "branch from an earlier checkpoint, with lrlab branch --at STEP"
+        )
     told = {
         "folder": str(trunk),
         "arm": arm,

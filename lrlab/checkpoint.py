@@ -145,6 +145,14 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
+def about(folder: Path, step: int) -> dict[str, Any]:
+    """What `save` was told about the checkpoint of `step`. Raises `Failed` where that cannot be read."""
+    try:
+        return _note(folder, step)["about"]
+    except _Damaged as damage:
+        raise Failed(f"the checkpoint of step {step} in {folder} is damaged: {damage}; choose another") from None
+
+
 def restore(folder: Path, like: Any, step: int | None = None) -> Restored | None:
     """The newest good checkpoint of a folder, or that of `step`; None where the folder has none.
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lrlab.record import last, rows
+from lrlab.record import last, read_json, rows
 from lrlab.refusal import Refused
+from lrlab.schedule import parse
 from lrlab.theory import Observed
 
 _WINDOWS = 100  # means of the training loss over a run, where it has too few held-out losses
@@ -43,6 +44,8 @@ def read_curves(path: Path, warmup: int | None = None) -> list[Curve]:
 
     Raises `Refused` with the name of the file for whatever cannot be read as curves.
     """
+    if warmup is not None and warmup < 0:
+        raise Refused(f"--warmup {warmup}: write how many steps the rate rose, 0 or more")
     if path.is_dir():
         folders = sorted(file.parent for file in path.rglob("metrics.jsonl"))
         if not folders:
@@ -63,7 +66,10 @@ def diverged(path: Path) -> list[Path]:
 
 
 def _of_run(folder: Path, within: Path) -> Curve:
-    """Rates of every update; held-out losses, or else means of the training loss."""
+    """Rates of every update; held-out losses, or else means of the training loss.
+
+    Of a run that goes on from another, the losses since then, and the rates of both.
+    """
     name = str(Path(within.name, folder.relative_to(within)) if folder != within else Path(*folder.parts[-2:]))
     updates, looks = {}, {}
     for row in rows(folder):
@@ -77,6 +83,8 @@ def _of_run(folder: Path, within: Path) -> Curve:
         )
     t, values = np.array(list(updates)), np.array(list(updates.values()))
     rates = np.interp(np.arange(t[-1] + 1), t, values[:, 0])
+    if t[0] > 0:  # it goes on from another run
+        rates[: t[0]] = parse(read_json(folder / "experiment.json")["schedule"])(np.arange(t[0]))
     looks = {step: loss for step, loss in looks.items() if loss is not None and step <= len(rates)}
     if len(looks) >= _ENOUGH:
         return Curve(name, rates, np.array(list(looks)), np.array(list(looks.values())))

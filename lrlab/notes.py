@@ -96,7 +96,7 @@ class Notes:
                 self.each[i].write(first, own, looked, i in last)
             else:
                 self.each[i].stop(first, PRUNED)
-        self._clock.append((time.perf_counter(), sum(note.count for note in self.each)))
+        self._clock.append((time.perf_counter(), sum(self.each[i].count for i in np.flatnonzero(before))))
         self.watch(
             max(note.done for note in self.each),
             np.array([note.loss for note in self.each]),
@@ -159,6 +159,7 @@ class Note:
     def stop(self, step: int, because: str) -> None:
         """The run ends after `step` updates, before its length."""
         self.end, self.done, self.count, self._because = "stopped", step, 0, {"because": because}
+        self.loss = self.rate = float("nan")
 
     def finish(self) -> Outcome:
         """Note how the run ended."""

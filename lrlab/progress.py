@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 
 from lrlab.dashboard import Dashboard, opened
+from lrlab.origin import seam
 from lrlab.refusal import Refused
 from lrlab.runs import Run, Watcher
 from lrlab.schedule import Finding
@@ -35,6 +36,9 @@ class Progress(Watcher):
 
     def __enter__(self) -> "Progress":
         self.bar.start()
+        for arm in self.study.arms:  # all its seeds go on from one step
+            if origin := next((origin for (own, _), origin in self.study.origins.items() if own == arm), None):
+                self._print(f"{arm}: {seam(origin.how)}")
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -65,9 +69,11 @@ class Progress(Watcher):
         self.done += 1
         self.bar.update(self.all, completed=self.done)
         if end["end"] == "diverged":
-            told = f"diverged at step {end['step'] - 1}: the loss is not finite; its records are kept"
+            why = "too many updates in a row were skipped" if "skipped" in end else "the loss is not finite"
+            told = f"diverged at step {end['step'] - 1}: {why}; its records are kept"
         else:
-            told = "  ".join(f"{name} {value:.4f}" for name, value in end["final"].items())
+            number = lambda value: "not finite" if value is None else f"{value:.4f}"
+            told = "  ".join(f"{name} {number(value)}" for name, value in end["final"].items())
         if end["end"] == "stopped":
             told += f"  stopped after {end['step']} updates: {end['because']}"
         self._print(f"[{self.done}/{self.total}] {arm}, seed {seed}: {told}")

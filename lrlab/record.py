@@ -129,6 +129,8 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(as_text(value, indent=2) + "\n", encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise Failed(f"cannot write {path}: {error.strerror}; choose another folder with --out") from None
 
 

@@ -92,6 +92,7 @@ class Saver:
     def __init__(self, folder: Path, saves: Saves, about: Mapping[str, Any], asked: "Asked") -> None:
         self.folder, self.saves, self.about, self.asked = folder, saves, dict(about), asked
         self._checkpoints: Checkpoints | None = None
+        self._before = False  # whether the run was saved, now or before it went on
         self._last = time.monotonic()
         self._vote = Vote()
         self._stop = 0  # the signal by which any process was asked to stop
@@ -108,14 +109,14 @@ class Saver:
                     f"{self.folder} was saved with another {name}: {found.about.get(name)} there, {here} here; "
                     "choose another folder with --out"
                 )
-        self.remarks = found.remarks
+        self.remarks, self._before = found.remarks, True
         return found.step, found.state, found.about["notes"]
 
     def due(self, step: int, steps: int) -> bool:
         """Whether to save after `step` updates of `steps`; after the last if there was any save before, or one was asked for."""
         saves = self.saves
         if step == steps:
-            return self._checkpoints is not None or saves.every is not None or step in saves.at
+            return self._before or saves.every is not None or step in saves.at
         late = saves.every is None and time.monotonic() - self._last >= saves.seconds
         timed, self._stop = self._vote(late, self.asked.signum or 0)
         counted = saves.every is not None and step % saves.every == 0
@@ -128,7 +129,7 @@ class Saver:
         self._checkpoints.save(
             step, kept, about=self.about | {"notes": list(notes)}, metrics=metrics, pin=step in self.saves.at
         )
-        self._last, self._vote = time.monotonic(), Vote()
+        self._last, self._vote, self._before = time.monotonic(), Vote(), True
         if self._stop:
             self._checkpoints.wait()
             name = signal.Signals(self._stop).name

@@ -65,8 +65,8 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """The identity of the study: that of its arms, and what is beside them."""
-        text = "\n".join(f"{arm} {experiment.digest}" for arm, experiment in sorted(self.arms.items()))
+        """The identity of the study: that of its arms, or its name where it trains none, and what is beside them."""
+        text = "\n".join(f"{arm} {experiment.digest}" for arm, experiment in sorted(self.arms.items())) or self.name
         text += "".join(f"\n{more}" for more in (self.halving, self.beside) if more)
         text += "".join(f"\n{run} {origin.step} {origin.how['how']}" for run, origin in sorted(self.origins.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -88,6 +88,7 @@ def prepare(
 
     Raises `Refused` for an unknown preset, arm or path, and where a schedule does not fit its run.
     """
+    _known(module, preset)
     if module.BASE is None:
         if arms or changes or seeds is not None:
             raise Refused(f"{name} trains nothing: it has no arms, seeds or values to set; write lrlab run {name}")
@@ -109,8 +110,7 @@ def bases(
     """The module's arms named, or where none is its base as "", at a preset and with `changes`; not resolved yet."""
     if module.BASE is None:
         raise Refused("this experiment trains nothing: its verdict is computed; write lrlab run with its name")
-    if preset not in module.PRESETS:
-        raise unknown("preset", preset, module.PRESETS)
+    _known(module, preset)
     told = {path: value for path, value in module.PRESETS[preset].items() if path not in ("seeds", "arms")}
     base, there = override(module.BASE, told), arms_of(module, preset)
     named: dict[str, Mapping[str, Any]] = {"": {}} if not arms else {}
@@ -119,6 +119,11 @@ def bases(
             raise unknown("arm", arm, there)
         named[arm] = there[arm]
     return {arm: override(override(base, own), changes or {}) for arm, own in named.items()}
+
+
+def _known(module: ModuleType, preset: str) -> None:
+    if preset not in module.PRESETS:
+        raise unknown("preset", preset, module.PRESETS)
 
 
 def arms_of(module: ModuleType, preset: str) -> Mapping[str, Mapping[str, Any]]:
@@ -276,7 +281,8 @@ def _claim_folder(study: Study, out: Path) -> None:
     """Make the folder this study's own."""
     path = out / "experiment.json"
     if not path.exists():
-        about = {"experiment": study.name, "preset": study.preset, "digest": study.digest}
+        file = getattr(study.module, "__file__", None)
+        about = {"experiment": study.name, "preset": study.preset, "digest": study.digest, "file": file}
         write_json(path, {**about, "arms": {arm: experiment.values() for arm, experiment in study.arms.items()}})
 
 
@@ -299,5 +305,5 @@ def _read(out: Path, arm: str, experiment: Experiment, seeds: range) -> Runs:
 
 
 def _slug(arm: str) -> str:
-    """An arm's name as that of a folder."""
-    return re.sub(r"[^a-z0-9.]+", "-", arm.lower()).strip("-.")[:80]
+    """An arm's name as that of a folder; a share is not the number that it is written with."""
+    return re.sub(r"[^a-z0-9.]+", "-", arm.lower().replace("%", "pct")).strip("-.")[:80]

@@ -80,7 +80,8 @@ def lower(
 ) -> Claim:
     """The claim that `first` is lower than `second` by more than `by`: it holds if the whole interval says so.
 
-    Diverged runs are nan; a claim whose baseline diverged in every seed holds, since no loss is worse.
+    Diverged runs are nan. It does not hold where one of `first` diverged, and where all of `second` did it holds, since no
+    loss is worse.
     """
     nan, finite = float("nan"), [np.isfinite(values) for values in (first, second)]
     both = [pair for pair, a, b in zip(zip(first, second), *finite) if a and b]
@@ -89,10 +90,11 @@ def lower(
         holds = bool(finite[0].all() and not finite[1].any())
         return Claim(text, holds, nan, nan, nan, unit, lost, paper)
     difference = paired([a for a, _ in both], [b for _, b in both], null=-by)
+    holds = bool(difference.high < -by and finite[0].all())
     notes = [note] if note else []
     if len(both) < len(first):
         notes.append(lost)
-    return _claim(text, difference.high < -by, difference, unit, notes, paper)
+    return _claim(text, holds, difference, unit, notes, paper)
 
 
 def equal(

@@ -23,6 +23,8 @@ BASE = Experiment(
     Digits(hidden=(8,)), 1e-2 * lr.warmup(10) >> lr.stable(), adamw(), steps=60, batch=8, evaluate_every=20, log_every=1
 )
 
+SMOOTH = Experiment(Quadratic(dimensions=3), 0.1 * lr.stable(), lr.optim.sgd(), steps=40, batch=2, evaluate_every=20)
+
 
 def chosen(experiment):
     return strategy(None, experiment.batch, experiment.accumulate, jax.devices()[:1])
@@ -69,6 +71,19 @@ def test_branches_of_several_arms_are_told_apart(tmp_path):
         assert lines[f"{arm} / decay(10)"] == [(20, 30, own)]
 
 
+def test_by_default_a_branch_begins_at_the_newest_checkpoint(trunk):
+    planned = branch.branches(trunk, [], ["decay('50%')", "decay(50)"])  # a share is not the number it is written with
+    assert {origin.step for origin in planned.origins.values()} == {60}
+
+
+def test_what_had_ended_does_not_go_on(tmp_path):
+    """A branch would train on from a state that is frozen."""
+    arms = {"good": {}, "bad": {"schedule.peak": 1e25}}
+    study.run(prepared(SMOOTH, **arms), tmp_path / "trunk", chosen, study.Watcher(), saves=Saves(every=20))
+    with pytest.raises(lr.Refused, match="bad, seed 0 had diverged before update 20, so nothing goes on from there"):
+        branch.branches(tmp_path / "trunk", [20], ["decay(10)"])
+
+
 def test_the_decision_and_the_rates_are_in_the_provenance(trunk, tmp_path):
     planned = branch.branches(trunk, [40], ["decay(10)"])
     branch.run(planned, trunk, tmp_path / "out", chosen, study.Watcher())
@@ -113,10 +128,18 @@ def test_branches_that_cannot_be_are_refused(trunk, at, cooldowns, sentence):
         branch.branches(trunk, at, cooldowns)
 
 
-def test_a_trunk_without_checkpoints_is_refused(tmp_path):
+def test_a_trunk_without_checkpoints_is_refused(tmp_path, trunk):
+    with pytest.raises(lr.Refused, match="is no folder of `lrlab run`"):
+        branch.branches(study.folder(trunk, "one", 0), [], ["decay(10)"])
     study.run(prepared(), tmp_path, chosen, study.Watcher())
     with pytest.raises(lr.Refused, match="has no checkpoints of one; run it with --save-at STEP"):
         branch.branches(tmp_path, [], ["decay(10)"])
+
+
+def test_every_arm_goes_on_with_the_same_seeds(trunk):
+    origins = {("high", 0): None, ("high", 1): None, ("low", 0): None}
+    with pytest.raises(lr.Refused, match="has no checkpoint of low, seed 1, and every arm goes on with the same seeds"):
+        branch._seeds(trunk, origins)
 
 
 _FILE = '''"""Digits."""
@@ -165,6 +188,28 @@ def test_a_run_goes_on_as_it_is_told(ran, capsys, words, schedule):
     assert result["out"] != "out"
     told = json.loads((ran / result["out"] / "runs/one/seed-0/provenance.json").read_text())["origin"]["how"]
     assert told == " ".join(words).removeprefix("--set steps=70 ")
+
+
+def test_seeds_need_not_begin_at_zero(ran, capsys):
+    """Was a traceback: the seam was looked up for seed 0."""
+    assert cli.main(["run", "mine.py", "--out", "odd", "--seeds", "3:5", "--save-every", "20"]) == 0
+    assert cli.main(["run", "mine.py", "--out", "odd", "--extend", "steps=50"]) == 0
+    assert cli.main(["branch", "odd", "--cooldown", "decay(10)", "--out", "cooled"]) == 0
+    assert sorted(path.name for path in (ran / "cooled/runs").glob("*/*")) == ["seed-3", "seed-4"]
+    assert capsys.readouterr().err.count("goes on from odd after 40 updates") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--extend", "steps=80", "--seeds", "2"], "--extend goes on with the seeds of the folder; leave out --seeds"),
+        (["--branch", "decay(10)", "--set", "batch=16"], "--branch cools down what the folder holds; leave out --set"),
+        (["--extend", "steps=30"], "one, seed 0 has done 40 updates, and was to end after 30; write more steps"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(ran, capsys, words, sentence):
+    assert cli.main(["run", "mine.py", "--out", "out", *words]) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_nothing_follows_a_run_that_ended_at_zero(ran, capsys):

@@ -129,6 +129,41 @@ def test_report_reads_a_study_that_crashed(module, tmp_path, capsys):
     assert "No verdict yet: runs that are unfinished count with what they measured last." in printed
 
 
+PAINTED = EXPERIMENT.replace(
+    "def verdict",
+    """def picture(runs):
+    from pathlib import Path
+    from lrlab.report.style import frames
+    figure, axes = frames(1, 1, 3, 3)
+    axes[0, 0].plot([len((Path(folder) / "metrics.jsonl").read_text()) for folder in runs["group / decay @ 0.5"].folders])
+    return figure
+
+
+def verdict""",
+)
+
+
+def test_report_draws_a_study_wherever_it_lies_now(module, tmp_path, monkeypatch, capsys):
+    """A module's picture reads the folders of the runs, which were told as they were typed."""
+    (tmp_path / "experiments" / "claim.py").write_text(PAINTED)
+    assert main(["run", module, "--out", "out"]) == 0
+    own = (tmp_path / "out/figure.svg").read_bytes()
+    (tmp_path / "out").rename(tmp_path / "moved")
+    (tmp_path / "moved/figure.svg").unlink()
+    assert main(["report", "moved"]) == 0
+    assert len((tmp_path / "moved/figure.svg").read_bytes()) == pytest.approx(len(own), rel=0.01)
+
+
+def test_report_leaves_the_picture_of_a_module_that_it_does_not_know(module, tmp_path, monkeypatch):
+    """And does not execute a file because a folder of records names it, nor take a namesake's picture."""
+    (tmp_path / "claim.py").write_text(PAINTED)
+    assert main(["run", "claim.py", "--out", "out"]) == 0
+    own = (tmp_path / "out/figure.png").read_bytes()
+    monkeypatch.setattr("lrlab.catalogue.load", None)
+    assert main(["report", "out"]) == 0
+    assert (tmp_path / "out/figure.png").read_bytes() == own
+
+
 def test_run_names_its_folder_by_the_digest(module, tmp_path, capsys):
     assert main(["run", module, "--seeds", "1", "--arm", "group / decay @ 0.5"]) == 0
     (folder,) = (tmp_path / "runs").iterdir()
@@ -182,6 +217,14 @@ def test_a_diverged_arm_ends_in_exit_code_3_with_its_records_kept(module, tmp_pa
         (["show", "clami"], "there is no schedule or experiment 'clami'; did you mean 'claim'?"),
         (["show", "decay()", "--plot", "rates.xyz"], "end its name in .png, .svg or .pdf"),
         (["show", "decay()", "--steps", "0"], "steps is a positive whole number"),
+        (["show", "claim", "--batch", "4"], "--batch is for schedules; claim has its own; write --set batch=4"),
+        (["lint", "claim", "--epoch", "4"], "--epoch is for schedules; claim has its own data"),
+        (["show", "decay(3)", "--set", "steps=3"], "--set, --arm and --preset are for experiments"),
+        (["show", "noisy_quadratic"], "noisy_quadratic trains nothing, so it has no schedules of its own"),
+        (
+            ["forecast", "--fit", "a.csv", "--warmup", "-5"],
+            "--warmup -5: write how many steps the rate rose, 0 or more",
+        ),
         (["show", "claim", "--steps", "0"], "steps=0: steps is a positive whole number"),
         (["show"], "the following arguments are required"),
         (["run", "clami"], "there is no experiment 'clami'; did you mean 'claim'?"),

@@ -10,6 +10,7 @@ import pytest
 from published import published
 
 import lrlab as lr
+from lrlab import decay, stable, warmup
 from lrlab.cli import main
 from lrlab.curves import read_curves
 from lrlab.refusal import Failed, Refused
@@ -279,6 +280,19 @@ def test_a_run_folder_is_read(tmp_path, capsys):
     assert printed.err == f"lrlab: {lost} diverged and is left out\n"
     assert document["fit"]["of"] == ["study/runs/a/seed-0", "study/runs/a/seed-1"]
     assert document["parameters"] == pytest.approx({"L0": 2.5, "A": 0.4, "alpha": 0.5}, rel=0.02)
+
+
+def test_a_run_that_goes_on_has_the_rates_of_the_whole(tmp_path):
+    """Was the rate where it went on, from the first update on."""
+    folder = tmp_path / "runs" / "cooled" / "seed-0"
+    folder.mkdir(parents=True)
+    whole = 1e-3 * warmup(10) >> stable(20) >> decay(10)
+    (folder / "experiment.json").write_text(json.dumps({"schedule": repr(whole)}))
+    rows = [{"step": t, "loss": 2.5, "learning_rate": float(whole(t))} for t in range(30, 40)]
+    (folder / "metrics.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (curve,) = read_curves(folder)
+    np.testing.assert_allclose(curve.rates, whole(np.arange(40)), rtol=1e-6)
+    assert curve.at.min() >= 30
 
 
 def test_a_jump_between_rows_is_a_jump(tmp_path):

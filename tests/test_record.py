@@ -119,6 +119,18 @@ def test_records_that_cannot_be_written_fail_with_a_sentence(tmp_path):
         record.Record(tmp_path / "file" / "run")
 
 
+def test_nothing_is_left_of_a_document_that_could_not_be_written(tmp_path, monkeypatch):
+    """Else the folder would hold what is no experiment's, and the same command be refused."""
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(record.os, "replace", full)
+    with pytest.raises(lr.refusal.Failed, match="No space left on device"):
+        record.write_json(tmp_path / "experiment.json", {})
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_full_disk_fails_with_a_sentence_and_keeps_what_was_written(tmp_path):
     with record.Record(tmp_path) as kept:
         kept.write([{"step": 0}])

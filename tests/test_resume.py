@@ -172,6 +172,14 @@ def test_a_long_run_is_saved_by_the_clock_and_a_short_one_not_at_all(tmp_path):
     assert kept[-2:] == [54, 60]  # every chunk, of seven up to an evaluation
 
 
+def test_a_run_that_was_saved_before_is_saved_at_its_end(tmp_path):
+    """Else what goes on from it would train again what was trained since."""
+    with pytest.raises(Fault):
+        run(tmp_path, watch=Cut(35), seeds=1)
+    run(tmp_path, saves=Saves(), seeds=1)
+    assert max(int(path.name) for path in (tmp_path / "checkpoints").glob("*/[0-9]*")) == 60
+
+
 def test_checkpoints_are_pinned_where_they_are_asked_for(tmp_path):
     run(tmp_path, saves=Saves(every=10, at=(13,), keep=1), seeds=1)
     assert {13, 60} <= {int(path.name) for path in (tmp_path / "checkpoints").glob("*/[0-9]*")}

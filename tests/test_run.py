@@ -1,6 +1,7 @@
 """From an experiment module to a verdict: plans, records, folders, verdicts and what is refused on the way."""
 
 import dataclasses
+import io
 import json
 import re
 import types
@@ -8,14 +9,16 @@ import types
 import alone
 import numpy as np
 import pytest
+from rich.console import Console
 
 import lrlab as lr
-from lrlab import record, study
+from lrlab import notes, record, study
 from lrlab.experiment import Experiment
 from lrlab.optim import adamw, sgd
 from lrlab.override import override
 from lrlab.parallel import strategy
 from lrlab.plan import Plan
+from lrlab.progress import Progress
 from lrlab.published import FOLDER, published
 from lrlab.report import study as report_of_studies
 from lrlab.saving import Saves
@@ -189,6 +192,34 @@ def test_the_loop_reports_progress(tmp_path):
     assert told[-1][2] == [pytest.approx(0.5 / 20)]  # the rate of the last update
     assert outcome.diverged is None
     assert told[-1][3] > 0
+
+
+def test_what_ended_counts_no_more_updates(tmp_path):
+    """The speed was that of all members for as long as any went on."""
+
+    class Speeds(study.Watcher):
+        def step(self, step, losses, rates, per_s):
+            told.append((losses, per_s))
+
+    told, now = [], iter(range(100))
+    base = dataclasses.replace(BASE, steps=40)
+    arms = {"good": {}, "bad": {"schedule.peak": 1e38}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notes.time, "perf_counter", lambda: next(now))
+        prepared = study.prepare(module(BASE=base, ARMS=arms), "short", seeds=1)
+        study.train(prepared, tmp_path, lambda e: strategy(None, e.batch, 1, one_device()), Speeds())
+    assert not np.isfinite(told[-1][0][1])
+    assert told[-1][1] == 10  # updates from an evaluation to the next, of the one that goes on
+
+
+def test_a_loss_that_ends_without_a_number_is_told(tmp_path):
+    """Was a traceback, and at every later look at the folder: the held-out loss may leave what numbers hold at the last update."""
+    told = io.StringIO()
+    progress = Progress(study.prepare(module(), "short"), Console(file=told, width=80))
+    progress.ended("decay", 0, {"step": 20, "end": "finished", "final": {"loss": None, "train_loss": 1.0}})
+    progress.ended("decay", 1, {"step": 8, "end": "diverged", "skipped": 3, "final": {"loss": None}})
+    assert "loss not finite  train_loss 1.0000" in told.getvalue()
+    assert "diverged at step 7: too many updates in a row were skipped" in told.getvalue()
 
 
 # --- studies ---------------------------------------------------------------------------------------------------------
@@ -380,6 +411,8 @@ def test_divergence_is_never_a_lower_loss():
     assert not lower("", [nan] * 3, [1.0, 1.1, 1.2]).holds
     assert not lower("", [nan] * 3, [nan] * 3).holds
     assert not lower("", [1.0, nan, 1.2], [nan, 1.0, nan]).holds
+    assert not lower("", [1.0, 1.1, 1.2, nan], [2.0, 2.1, 2.2, 2.0]).holds  # was judged on the other three
+    assert lower("", [1.0, 1.1, 1.2, 1.0], [2.0, 2.1, 2.2, nan]).holds
 
 
 def test_equal_is_a_claim_about_the_whole_interval():
@@ -431,6 +464,10 @@ def test_an_experiment_that_trains_nothing_has_a_verdict(tmp_path):
     assert run(tmp_path / "out", computed)["claims"][0]["holds"]
     with pytest.raises(lr.Refused, match="trains nothing"):
         run(tmp_path / "out", computed, seeds=3)
+    with pytest.raises(lr.Refused, match="there is no preset 'gpu'"):
+        run(tmp_path / "out", computed, preset="gpu")
+    with pytest.raises(lr.Refused, match=r"holds another experiment \(short"):  # was overwritten: neither has arms
+        study.run(study.prepare(computed, "another"), tmp_path / "out", lambda e: None, study.Watcher())
 
 
 def test_data_that_others_published_are_asked_for_by_name(tmp_path, monkeypatch):

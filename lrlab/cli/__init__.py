@@ -15,7 +15,10 @@ from lrlab.refusal import Failed, Refused
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 done, 2 the request was wrong, 3 the run failed. Errors are one sentence on standard error."""
+    """Run one command; 0 done, 2 the request was wrong, 3 the run failed. Errors are one sentence on standard error.
+
+    A process that a signal stopped returns 128 and its number, as shells say it.
+    """
     code = _answered(arguments)
     distributed.end(code)
     return code
@@ -39,7 +42,8 @@ def _answered(arguments: Sequence[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:  # a name that is too long, a folder that may not be read
-        print(f"lrlab: {error.strerror}: {str(error.filename)[:80]}", file=sys.stderr)
+        named = f": {str(error.filename)[:80]}" if error.filename else ""
+        print(f"lrlab: {error.strerror}{named}", file=sys.stderr)
         return 3
     except KeyboardInterrupt:
         print("lrlab: interrupted; finished runs are kept, and the same command goes on after them", file=sys.stderr)

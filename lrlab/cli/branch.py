@@ -34,14 +34,11 @@ def _branch(options: argparse.Namespace) -> int:
 
     from lrlab import report
     from lrlab.branch import branches, run
-    from lrlab.origin import seam
     from lrlab.progress import Progress
 
     planned = branches(options.trunk, options.at, options.cooldown)
     out = options.out or Path("runs") / f"{planned.name}-branch-{planned.digest}"
     with Progress(planned, Console(stderr=True)) as progress:
-        for label in planned.arms:
-            progress.remark(f"{label}: {seam(planned.origins[label, 0].how)}")
         strategies = option.strategies(options, "members", planned.total)
         result = run(planned, options.trunk, out, strategies, progress, options.block, option.saved(options))
     report.plot_branches(report.read_branches(out), out / "branches.png")

@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
 
 def _lint(options: argparse.Namespace) -> int:
     """Exit code 0 with findings too: they answer the request, and only a wrong request has another code."""
-    linted = _of_arms(options) if option.names_experiment(options.what) else _of_schedules(options)
+    linted = _of_arms(options) if option.names_experiment(options) else _of_schedules(options)
     if options.json:
         documents = [{**about, "findings": [finding._asdict() for finding in findings]} for about, findings in linted]
         return option.print_json(documents[0] if len(documents) == 1 and "arm" not in documents[0] else documents)

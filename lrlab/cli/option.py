@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from lrlab.cli import cache, cores
 from lrlab.refusal import Refused, unknown
 
 _STEPS = 1000
+_OF_SCHEDULES = {"batch": "; write --set batch={}", "sequence": "; write --set task.sequence={}", "epoch": " data"}
 
 
 def command(commands: Any, name: str, function: Any, help: str) -> argparse.ArgumentParser:
@@ -188,14 +188,19 @@ def schedules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epoch", type=int, help="examples per epoch, for durations in ep")
 
 
-def names_experiment(what: Sequence[str]) -> bool:
-    """Whether the arguments are an experiment, rather than schedules."""
-    names = catalogue.names()
+def names_experiment(options: argparse.Namespace) -> bool:
+    """Whether the arguments are an experiment, rather than schedules; options of the other kind are refused."""
+    names, what = catalogue.names(), options.what
     if len(what) == 1 and (what[0] in names or what[0].endswith(".py")):
+        for name, how in _OF_SCHEDULES.items():
+            if (value := getattr(options, name)) is not None:
+                raise Refused(f"--{name} is for schedules; {what[0]} has its own{how.format(value)}")
         return True
     for word in what:
         if word.isidentifier():
             raise unknown("schedule or experiment", word, names)
+    if options.set or options.arm or options.preset != "cpu":
+        raise Refused("--set, --arm and --preset are for experiments; change the schedule as it is written")
     return False
 
 
@@ -217,7 +222,10 @@ def study(options: argparse.Namespace) -> Any:
     if getattr(options, "steps", None) is not None:
         changes = {"steps": options.steps, **changes}
     module = catalogue.load(name)
-    return prepare(module, Path(name).stem, options.preset, options.arm, changes, getattr(options, "seeds", None))
+    study = prepare(module, Path(name).stem, options.preset, options.arm, changes, getattr(options, "seeds", None))
+    if "what" in options and not study.arms:
+        raise Refused(f"{study.name} trains nothing, so it has no schedules of its own; write lrlab run {name}")
+    return study
 
 
 def drawable(schedule: Any, steps: int) -> Any:

@@ -63,14 +63,11 @@ def _trained(study: Any, out: Path, rollback: Any, options: argparse.Namespace) 
     """What came out; of several processes, for the first."""
     from rich.console import Console
 
-    from lrlab.origin import seam
     from lrlab.progress import Progress
     from lrlab.study import run
 
     shown = option.shown(options) if first() else ()
     with Progress(study, Console(stderr=True, quiet=not first()), dashboards=shown) as progress:
-        for arm in dict.fromkeys(arm for arm, _ in study.origins):
-            progress.remark(f"{arm}: {seam(study.origins[arm, 0].how)}")
         alone = rollback or options.distributed or options.coordinator  # one run at a time, on all that there is
         strategies = option.strategies(options, "pmap", 1 if alone else study.total)
         saves = option.saved(options)
@@ -117,6 +114,10 @@ def _asked(options: argparse.Namespace) -> tuple[Any, Path]:
         raise Refused(
             "write one of --extend steps=N, --schedule S --from now, and --branch S; for a run from the start --set schedule=S"
         )
+    if how and options.seeds is not None:
+        raise Refused(f"--{next(iter(how))} goes on with the seeds of the folder; leave out --seeds")
+    if options.branch is not None and options.set:
+        raise Refused("--branch cools down what the folder holds; leave out --set")
     if options.extend is not None:
         options.set.append(options.extend)
     study = option.study(options)
@@ -147,6 +148,17 @@ def _picture(module: Any, result: Mapping[str, Any]) -> Any:
     return (lambda: own(told(result["arms"]))) if own and result["claims"] else None
 
 
+def _module_of(folder: Path, kept: Mapping[str, Any]) -> Any:
+    """The module of a study if it is one that `lrlab list` names: a file that a folder of records names is not executed."""
+    from lrlab.record import read_json
+
+    entry = next((entry for entry in catalogue.entries() if entry.name == kept["experiment"]), None)
+    file = Path(read_json(folder / "experiment.json").get("file") or "")
+    if entry is None or (file.is_file() and not file.samefile(entry.path)):
+        return None
+    return catalogue.load(entry.name)
+
+
 def _report(options: argparse.Namespace) -> int:
     from rich.console import Console
 
@@ -160,9 +172,10 @@ def _report(options: argparse.Namespace) -> int:
         figure = options.folder / "branches.png"
     else:
         kept, show = report.read_study(options.folder), report.print_study
-        module = catalogue.load(kept["experiment"]) if kept["experiment"] in catalogue.names() else None
-        draw = lambda kept, path: report.plot_study(options.folder, _picture(module, kept))
         figure = options.folder / "figure.png"
+        module = _module_of(options.folder, kept)
+        finished = module is None and kept["claims"] and figure.exists()  # it was drawn when its module was known
+        draw = lambda kept, path: None if finished else report.plot_study(options.folder, _picture(module, kept))
     draw(kept, figure)
     if options.json:
         return option.print_json(kept)

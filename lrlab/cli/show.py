@@ -27,7 +27,7 @@ def _show(options: argparse.Namespace) -> int:
         from lrlab.report import check_suffix
 
         check_suffix(options.plot)
-    return _show_experiment(options) if option.names_experiment(options.what) else _show_schedules(options)
+    return _show_experiment(options) if option.names_experiment(options) else _show_schedules(options)
 
 
 def _show_schedules(options: argparse.Namespace) -> int:

@@ -29,7 +29,10 @@ def plot_study(folder: Path, picture: Callable[[], "Figure"] | None = None) -> l
     named "group / arm @ peak". The curves are those of the last peak named; the lowest row shows all peaks and is
     left out where no arm has several.
     """
-    figure = picture() if picture else _usual(folder, read_study(folder))
+    study = read_study(folder)
+    if not picture and not study["arms"]:
+        raise Refused(f"{folder}: {study['experiment']} trains nothing, and only its own module can draw it: lrlab run")
+    figure = picture() if picture else _usual(folder, study)
     paths = [folder / "figure.png", folder / "figure.svg"]
     for path in paths:
         save(figure, path)
@@ -133,7 +136,10 @@ def _print_arms(study: Mapping[str, Any], early: Sequence[str], console: Console
 def read_study(folder: Path) -> dict[str, Any]:
     """The verdict that `lrlab run` wrote into a folder, or what an unfinished study has come to so far."""
     if (folder / "verdict.json").exists():
-        return read_json(folder / "verdict.json")
+        study = read_json(folder / "verdict.json")
+        for run in study["arms"].values():  # where they lie now
+            run["folders"] = [str(folder.joinpath(*Path(path).parts[-3:])) for path in run["folders"]]
+        return study
     if (folder / "experiment.json").exists():
         return so_far(folder)
     raise Refused(f"{folder} holds no study; write `lrlab run EXPERIMENT --out {folder}` first")
