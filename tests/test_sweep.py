@@ -1,11 +1,13 @@
 """Sweeps: what varies, one program for it all, basins and their optimum, and what is refused."""
 
+import io
 import json
 import types
 
 import jax
 import numpy as np
 import pytest
+from rich.console import Console
 
 import lrlab as lr
 from lrlab import cli, report, study
@@ -13,6 +15,7 @@ from lrlab.experiment import Experiment
 from lrlab.optim import momentum
 from lrlab.parallel import strategy
 from lrlab.sweep import Range, axis, basin, log_parabola, plan, run, sensitivity, tuned
+from lrlab.sweep.outcome import PEAK, Trial, outcome
 from lrlab.task.quadratic import Quadratic
 
 BASE = Experiment(
@@ -169,6 +172,32 @@ def test_halving_stops_half_and_keeps_the_best(tmp_path):
     stopped = [member["stopped"] for member in halved["members"]]
     assert (stopped.count(None), stopped.count(30), stopped.count(10)) == (2, 2, 4)
     assert whole["digest"] != halved["digest"]
+    (basin,) = halved["basins"]
+    assert basin["pruned"] == [step is not None for step in stopped]
+    assert basin["sensitivity"] is None
+    assert not basin["pruned"][basin["best"]]
+    assert not next(member for member in halved["members"] if member["vary"] == halved["best"]["vary"])["stopped"]
+    told = io.StringIO()
+    report.print_sweep(halved, Console(file=told, width=100))
+    assert told.getvalue().count("stopped for others") == 6
+    report.plot_sweep({**halved, "preset": ""}, tmp_path / "basin.png")
+
+
+def test_a_trial_that_was_stopped_is_not_the_best_while_another_went_on():
+    """Its loss is not final; the survivors may end higher than the last look at it."""
+    runs = lambda loss: study.Runs("", [0], {"loss": [loss]}, [None], [None], [""])
+    peaks = {"low": (0.1, 3.0, False), "high": (0.2, 1.0, True)}
+    trials = {arm: Trial({PEAK: peak}, runs(loss), 4.0, pruned) for arm, (peak, loss, pruned) in peaks.items()}
+    assert outcome(trials, {}, "loss")["best"]["vary"] == {PEAK: 0.1}
+    lost = trials | {"low": Trial({PEAK: 0.1}, runs(float("nan")), 4.0)}
+    assert outcome(lost, {}, "loss")["best"]["vary"] == {PEAK: 0.2}
+
+
+def test_a_metric_that_is_not_measured_is_refused_before_anything_is_trained(tmp_path):
+    planned = plan(study.bases(MODULE, "cpu"), dict([axis("schedule.peak=0.01,0.1")]), metric="acuracy")
+    with pytest.raises(lr.Refused, match="there is no metric 'acuracy'"):
+        run(planned, tmp_path / "out", metric="acuracy")
+    assert not (tmp_path / "out").exists()
 
 
 def test_arms_of_another_structure_are_another_program(tmp_path):

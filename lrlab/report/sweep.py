@@ -22,9 +22,9 @@ def read_sweep(folder: Path) -> dict[str, Any]:
 
 
 def plot_sweep(sweep: Mapping[str, Any], path: Path) -> None:
-    """Draw the basins, a line each: mean over seeds with its interval, every run as a dot, divergences as crosses above.
+    """Draw the basins, a line each: mean over seeds with its interval, divergences as crosses above.
 
-    A bar under each line is the interval of its best value. The file is PNG, SVG or PDF.
+    A bar under each line is the interval of its best value; what was stopped for others is hollow. The file is PNG, SVG or PDF.
     """
     basins = sweep["basins"]
     figure, axes = frames(1, 1, 6.4, 4.4)
@@ -39,6 +39,8 @@ def plot_sweep(sweep: Mapping[str, Any], path: Path) -> None:
             values, np.array(line["low"], float), np.array(line["high"], float),
             alpha=0.18, linewidth=0, color=style["color"],
         )  # fmt: skip
+        stopped = np.array(line["pruned"])
+        axis.plot(values[stopped], mean[stopped], "o", markersize=6, markerfacecolor="white", color=style["color"])
         lost = values[np.isnan(mean)]
         axis.plot(lost, np.full(len(lost), high + room), "x", markersize=6, color=style["color"])
         found = {name: np.nan if value is None else value for name, value in line["optimum"].items()}
@@ -53,7 +55,9 @@ def plot_sweep(sweep: Mapping[str, Any], path: Path) -> None:
     axis.set_xlabel(f"{basins[0]['path']}" if basins else "")
     axis.set_ylabel(f"final {sweep['metric']}{' (nats)' * (sweep['metric'] == 'loss')}")
     axis.set_title(
-        f"{sweep['experiment']} ({sweep['preset']}): mean over {_seeds(sweep)} seeds, 95 % interval", fontsize=11
+        f"{sweep['experiment']} ({sweep['preset']}): mean over {_seeds(sweep)} seeds, 95 % interval"
+        + "\nhollow: stopped for others, with the loss then" * any(any(line["pruned"]) for line in basins),
+        fontsize=11,
     )
     if len(basins) > 1:
         figure.legend(*axis.get_legend_handles_labels(), loc="outside lower center", frameon=False, fontsize=9)
@@ -90,6 +94,7 @@ def _basin(line: Mapping[str, Any], metric: str) -> Table:
     table.add_column(line["path"], justify="right")
     table.add_column(metric, justify="right")
     table.add_column("95 % interval", justify="right")
+    table.add_column("")
     for i, value in enumerate(line["values"]):
         mean, low, high = (line[name][i] for name in ("mean", "low", "high"))
         mark = "[bold]*[/]" if i == line["best"] else ""
@@ -97,6 +102,7 @@ def _basin(line: Mapping[str, Any], metric: str) -> Table:
             f"{value:.4g}",
             "diverged" if mean is None or np.isnan(mean) else f"{mark}{mean:.4f}",
             "" if low is None or np.isnan(low) else f"[{low:.4f}, {high:.4f}]",
+            "stopped for others" * line["pruned"][i],
         )
     return table
 

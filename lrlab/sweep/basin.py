@@ -49,6 +49,15 @@ def basin(values: Sequence[float], losses: np.ndarray, seed: int = 0) -> Basin:
     return Basin(mean, low, high, best, optimum, best in (0, len(mean) - 1))
 
 
+def lowest(losses: np.ndarray) -> int:
+    """Which of the values of `losses`, [values, seeds], has the lowest mean; one at which a run diverged is no candidate.
+
+    >>> lowest(np.array([[1.0, 1.2], [0.5, float("nan")], [0.9, 1.0]]))
+    2
+    """
+    return int(np.argmin(np.nan_to_num(losses.mean(1), nan=np.inf)))
+
+
 class Tuned(NamedTuple):
     """An arm at its best value: what it loses there, for each seed."""
 

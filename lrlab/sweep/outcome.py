@@ -1,13 +1,16 @@
 """What came out of a sweep: its members, the best trial, and the basins along the axis of the peak."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lrlab.notes import PRUNED
+from lrlab.record import last, rows
 from lrlab.refusal import unknown
 from lrlab.study import Runs
-from lrlab.sweep.basin import Basin, basin, sensitivity
+from lrlab.sweep.basin import basin, sensitivity
 from lrlab.sweep.space import Range
 from lrlab.verdict import CONFIDENCE
 
@@ -20,6 +23,15 @@ class Trial(NamedTuple):
     vary: dict[str, Any]  # its values, as JSON
     runs: Runs
     initial: float  # the training loss before the first update, mean over seeds
+    pruned: bool = False  # whether a run of it was stopped since others did better, so that its losses are not final
+
+
+def came_to(vary: Mapping[str, Any], ran: Runs) -> Trial:
+    """What became of a trial, by the records of its runs."""
+    folders = list(map(Path, ran.folders))
+    first = [next(rows(folder))["loss"] for folder in folders]
+    pruned = any(last(folder).get("because") == PRUNED for folder in folders)
+    return Trial(dict(vary), ran, float(np.mean([np.nan if loss is None else loss for loss in first])), pruned)
 
 
 Trials = Mapping[str, Trial]  # by the names of their arms
@@ -50,11 +62,14 @@ def outcome(trials: Trials, drawn: Mapping[str, Range], metric: str) -> dict[str
 def _best(
     trials: Trials, losses: Mapping[str, np.ndarray], lines: Sequence[Mapping[str, Any]], drawn: Mapping[str, Range]
 ) -> dict[str, Any] | None:
-    """The trial of lowest mean, with its bootstrap interval over seeds and the axes at whose edge it lies."""
+    """The trial of lowest mean, with its bootstrap interval over seeds and the axes at whose edge it lies.
+
+    One that was stopped for others is best only where all that went on diverged.
+    """
     means = {label: values.mean() for label, values in losses.items() if np.isfinite(values).all()}
     if not means:
         return None
-    label = min(means, key=means.__getitem__)
+    label = min(means, key=lambda label: (trials[label].pruned, means[label]))
     vary, values = trials[label].vary, losses[label]
     interval = basin([1.0], values[None])
 
@@ -78,7 +93,10 @@ def _best(
 
 
 def _lines(trials: Trials, losses: Mapping[str, np.ndarray], drawn: Mapping[str, Range]) -> list[dict[str, Any]]:
-    """Basins along the axis of the peak, or else the first of numbers: one for each combination of all the others."""
+    """Basins along the axis of the peak, or else the first of numbers: one for each combination of all the others.
+
+    Where trials were stopped for others, the best and the optimum are those of the rest, and there is no sensitivity.
+    """
     path = next((path for path in (PEAK, *next(iter(trials.values())).vary) if len(_taken(trials, path)) > 1), None)
     if path is None:
         return []
@@ -90,19 +108,20 @@ def _lines(trials: Trials, losses: Mapping[str, np.ndarray], drawn: Mapping[str,
     for others, labels in grouped.items():
         labels = sorted(labels, key=lambda label: trials[label].vary[path])
         values = [float(trials[label].vary[path]) for label in labels]
-        table = np.stack([losses[label] for label in labels])
-        found: Basin = basin(values, table)
+        table, pruned = np.stack([losses[label] for label in labels]), [trials[label].pruned for label in labels]
+        shown, found = basin(values, table), basin(values, np.where(np.array(pruned)[:, None], np.nan, table))
         lines.append({
             "path": path,
             "others": dict(others),
             "values": values,
-            "mean": found.mean.tolist(),
-            "low": found.low.tolist(),
-            "high": found.high.tolist(),
+            "mean": shown.mean.tolist(),
+            "low": shown.low.tolist(),
+            "high": shown.high.tolist(),
+            "pruned": pruned,
             "best": found.best,
             "optimum": found.optimum._asdict(),
             "sensitivity": sensitivity(values, table.mean(1), float(np.nanmean([trials[label].initial for label in labels])))
-            if len(values) > 1 and min(values) > 0
+            if len(values) > 1 and min(values) > 0 and not any(pruned)
             else None,
             "confidence": CONFIDENCE,
         })  # fmt: skip

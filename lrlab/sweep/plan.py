@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import jax
-import numpy as np
 
 from lrlab import study
 from lrlab.experiment import Experiment
@@ -15,13 +14,15 @@ from lrlab.loop import Halving
 from lrlab.override import override
 from lrlab.parallel import Strategy, strategy
 from lrlab.population import kind
-from lrlab.record import rows, write_json
+from lrlab.record import write_json
 from lrlab.refusal import Refused, unknown
 from lrlab.saving import Saves
 from lrlab.schedule import Schedule, parse
 from lrlab.schedule.combine import Scale
-from lrlab.sweep.outcome import Trial, outcome
+from lrlab.sweep.outcome import Trial, came_to, outcome
 from lrlab.sweep.space import Axis, Range, draws, grid, told
+from lrlab.task import parameters
+from lrlab.train import first_state, make_look
 
 Search = Literal["grid", "random", "tpe"]
 SEARCHES: tuple[Search, ...] = get_args(Search)
@@ -144,14 +145,13 @@ def run(
 
     By default one device trains them all, and each of several has its share of them.
 
-    Raises `Refused` if the folder holds something else.
+    Raises `Refused` if the folder holds something else, or the runs do not measure `metric`.
     """
     begun = time.perf_counter()
+    check_metric(sweep, metric)
     compilations = study.train(sweep.study, out, strategy_of or shared, watch or study.Watcher(), block, saves)
     ran = study.read_runs(sweep.study, out)
-    trials = {
-        label: Trial(sweep.trials[label], runs, initial(out, label, sweep.study.seeds)) for label, runs in ran.items()
-    }
+    trials = {label: came_to(sweep.trials[label], runs) for label, runs in ran.items()}
     return conclude(sweep, out, trials, metric, time.perf_counter() - begun, compilations)
 
 
@@ -173,10 +173,15 @@ def conclude(
     return result
 
 
-def initial(out: Path, arm: str, seeds: range) -> float:
-    """The training loss before the first update, mean over seeds."""
-    first = [next(rows(study.folder(out, arm, seed))) for seed in seeds]
-    return float(np.mean([np.nan if row["loss"] is None else row["loss"] for row in first]))
+def check_metric(sweep: Sweep, metric: str) -> None:
+    """Refuse a metric that the runs of a sweep do not measure, before any of them is trained."""
+    experiment = next(iter(sweep.study.arms.values()))
+    task, member = experiment.task, experiment.member(0)
+    data, state = task.load(), jax.eval_shape(first_state, member, parameters(task))
+    look = make_look(task, data.held_out, 1, experiment.batch)
+    measured = jax.eval_shape(look, state, member, data.valid, data.train)[1]
+    if metric not in (known := [*measured, "train_loss"]):
+        raise unknown("metric", metric, known)
 
 
 def shared(experiment: Experiment) -> Strategy:

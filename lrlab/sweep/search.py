@@ -13,12 +13,11 @@ import numpy as np
 
 from lrlab import runs, study
 from lrlab.experiment import Experiment
-from lrlab.notes import PRUNED
 from lrlab.parallel import Strategy
-from lrlab.refusal import Failed, Refused, unknown
+from lrlab.refusal import Failed, Refused
 from lrlab.saving import Saves
-from lrlab.sweep.outcome import Trial
-from lrlab.sweep.plan import Sweep, conclude, initial, shared
+from lrlab.sweep.outcome import came_to
+from lrlab.sweep.plan import Sweep, check_metric, conclude, shared
 from lrlab.sweep.storage import LOST, RETRIES, Search, join, reason
 
 if TYPE_CHECKING:
@@ -73,6 +72,7 @@ def run(
     12
     """
     begun, total = time.perf_counter(), search.sweep.total
+    check_metric(search.sweep, metric)
 
     def train(wanted: list[runs.Run], pruning: Pruning | None) -> int:
         return runs.train(
@@ -144,10 +144,5 @@ def _work(
 def _tell(search: Search, asked: Asked, block: study.Study, out: Path, metric: str) -> None:
     """Tell what the trials came to: their means over seeds, and of a divergence that its loss is infinite."""
     for arm, came in study.read_runs(block, out).items():
-        if metric not in came.final:
-            raise unknown("metric", metric, came.final)
-        ends = [runs.end(study.folder(out, arm, seed)) for seed in came.seeds]
-        pruned = any(end.get("because") == PRUNED for end in ends)
         mean = float(np.mean(came.final[metric]))
-        value = mean if np.isfinite(mean) else np.inf
-        search.tell(asked[arm], Trial({}, came, initial(out, arm, block.seeds)), None if pruned else value)
+        search.tell(asked[arm], came_to({}, came), mean if np.isfinite(mean) else np.inf)

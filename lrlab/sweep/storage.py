@@ -96,12 +96,12 @@ class Search:
         with suppress(UpdateFinishedTrialError):  # lost in the meantime, and given to another
             trial.report(value, step)
 
-    def tell(self, trial: optuna.Trial, came: Trial, value: float | None) -> None:
-        """Tell what a trial came to and the value to lower; none where it was pruned."""
+    def tell(self, trial: optuna.Trial, came: Trial, value: float) -> None:
+        """Tell what a trial came to, and the value to lower where it was not pruned."""
         with suppress(UpdateFinishedTrialError):
             trial.set_user_attr("came", {"runs": vars(came.runs), "initial": came.initial})
-            state = TrialState.PRUNED if value is None else TrialState.COMPLETE
-            self.study.tell(trial, value, state, skip_if_finished=True)
+            state = TrialState.PRUNED if came.pruned else TrialState.COMPLETE
+            self.study.tell(trial, None if came.pruned else value, state, skip_if_finished=True)
 
     def busy(self) -> bool:
         """Whether some worker has a trial."""
@@ -165,7 +165,8 @@ class Search:
 
     def _came(self, trial: FrozenTrial) -> Trial:
         came = trial.user_attrs["came"]
-        return Trial(self._ordered(trial.params), Runs(**came["runs"]), came["initial"])
+        pruned = trial.state == TrialState.PRUNED
+        return Trial(self._ordered(trial.params), Runs(**came["runs"]), came["initial"], pruned)
 
     def _name(self, place: int, values: Mapping[str, Any]) -> str:
         """The arm of a trial, as `plan` names it."""

@@ -25,11 +25,15 @@ def beside(
             path = logs / f"worker-{i + 1}.log"
             with path.open("ab") as log:
                 command = [sys.executable, "-m", "lrlab", *words]
-                workers[path] = subprocess.Popen(command, stdout=log, stderr=log, env=dict(environment))
+                # a session of its own: Ctrl-C stops this process, which then asks each of them once to save and stop
+                workers[path] = subprocess.Popen(
+                    command, stdout=log, stderr=log, env=dict(environment), start_new_session=True
+                )
         yield lambda: [path for path, worker in workers.items() if worker.wait() != 0]
     finally:
         for worker in workers.values():
             worker.terminate()
+        for worker in workers.values():
             worker.wait()
 
 
