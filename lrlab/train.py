@@ -31,8 +31,8 @@ Gather = Callable[[Params], Params]
 _CURVED = 64  # examples, at most, whose loss's sharpness is measured
 
 
-def _same(params: Params) -> Params:
-    return params
+def _same(x: Any) -> Any:
+    return x
 
 
 class TrainState(NamedTuple):
@@ -228,13 +228,28 @@ def over_members(advance: Callable[..., Any], block: int) -> Callable[..., Any]:
     return population
 
 
-def make_look(task: Task, held_out: int, at_once: int, batch: int, gather: Gather = _same) -> Callable[..., Any]:
+def make_look(
+    task: Task,
+    held_out: int,
+    at_once: int,
+    batch: int,
+    gather: Gather = _same,
+    share: Callable[[jax.Array], jax.Array] = _same,
+) -> Callable[..., Any]:
     """`look(state, member, valid, train) -> (state, metrics)`: the held-out metrics, and the watchers told of them.
+
+    Args:
+        task: model, data and loss.
+        held_out: examples.
+        at_once: of them, at most so many at a time.
+        batch: examples per update.
+        gather: brings parameters that devices share to where the loss needs them.
+        share: lays the numbers of examples, [at_once], on the devices that share them.
 
     With the monitor "sharpness" there are two more: the sharpness of the training loss over the first of the `batch` that
     comes next, preconditioned where the optimizer is Adam, and that over the edge of stability at the rate last used.
     """
-    evaluate = make_evaluate(task, held_out, at_once)
+    evaluate = make_evaluate(task, held_out, at_once, share)
 
     def look(state: TrainState, member: Member, valid: Any, train: Any) -> tuple[TrainState, Metrics]:
         metrics = evaluate(gather(evaluation_params(state.opt_state, state.params)), valid)
@@ -246,13 +261,15 @@ def make_look(task: Task, held_out: int, at_once: int, batch: int, gather: Gathe
     return look
 
 
-def make_evaluate(task: Task, held_out: int, block: int) -> Callable[..., Metrics]:
+def make_evaluate(
+    task: Task, held_out: int, block: int, share: Callable[[jax.Array], jax.Array] = _same
+) -> Callable[..., Metrics]:
     """`evaluate(params, valid) -> metrics`, each the mean over all held-out examples, `block` of them at a time."""
     blocks = -(-held_out // block)
 
     def evaluate(params: Params, valid: Any) -> Metrics:
         def add(total, start):
-            rows = start + jnp.arange(block)
+            rows = share(start + jnp.arange(block))
             metrics = task.metrics(params, task.held(valid, jnp.minimum(rows, held_out - 1)))
             return jax.tree.map(lambda total, x: total + jnp.sum(x * (rows < held_out)), total, metrics), None
 

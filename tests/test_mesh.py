@@ -9,7 +9,7 @@ import pytest
 import lrlab as lr
 from lrlab import population
 from lrlab.optim import adamw, prodigy, sgd
-from lrlab.parallel import Axes, compiled, strategy
+from lrlab.parallel import Axes, compiled, looking, strategy
 from lrlab.population import stack
 from lrlab.task.language import Language
 from lrlab.task.vision import Digits
@@ -69,6 +69,23 @@ def test_a_mesh_does_not_change_the_losses(one, axes):
 
 def test_microbatches_on_a_mesh_do_not_change_the_losses(one):
     agree(one, run(Axes(data=2, fsdp=2), accumulate=2))
+
+
+@pytest.mark.parametrize("name", ["pmap", "mesh"])
+def test_devices_share_the_held_out_examples(name):
+    """Each evaluated them all; what the program says it computes is of one device."""
+
+    def looked(here):
+        task, members = Language(width=16, heads=2, layers=1, sequence=16), stack([SGD])
+        data, states = task.load(), here.begin(task, members)
+        look = looking(here, task, 500, 8, 1)  # no multiple of the devices
+        told = states, here.deal(members), here.deal(np.ones(1, bool)), here.put(data.valid), here.put(data.train)
+        flops = look.run.lower(*told).compile().cost_analysis()["flops"]
+        return flops, float(look(*told)[1]["loss"][0])
+
+    (alone, loss), (shared, same) = looked(on(None)), looked(strategy(name, 8, 1, jax.devices()[:8]))
+    assert shared < alone / 6
+    assert same == pytest.approx(loss, rel=1e-6)
 
 
 def test_an_optimizer_that_keeps_its_first_parameters_runs_on_a_mesh():

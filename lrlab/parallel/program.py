@@ -72,5 +72,7 @@ def compiled(strategy: Strategy, task: Task, batch: int, accumulate: int, length
 @cache
 def looking(strategy: Strategy, task: Task, held_out: int, batch: int, block: int) -> Program:
     """`look(states, members, alive, valid, train) -> (states, metrics)`: metrics [members], and watchers told of them."""
-    look = if_alive(make_look(task, held_out, min(_EVALUATE, held_out), batch, strategy.gathering(task)))
+    parts = strategy.parts
+    at_once = -(-min(_EVALUATE, held_out) // parts) * parts
+    look = if_alive(make_look(task, held_out, at_once, batch, strategy.gathering(task), strategy.share))
     return Program(strategy.spread(over_members(look, block), task, shared=2))

@@ -88,6 +88,10 @@ class Strategy:
         """`gather(params)`: one run's parameters, from where they belong to where they are used."""
         return gathering(_cuts(task), self._mesh) if self.name == "mesh" else lambda params: params
 
+    def share(self, rows: jax.Array) -> jax.Array:
+        """Numbers of examples, [n parts], in a program: each device with its own where devices share a batch."""
+        return rows if self.parts == 1 else lax.with_sharding_constraint(rows, self._lies(("data", "fsdp")))
+
     def spread(self, population: Callable[..., Any], task: Task, shared: int) -> Callable[..., Any]:
         """`population(states, members, alive, *shared)` as one program; `states` is donated."""
         if self.name == "members":
@@ -114,6 +118,11 @@ class Strategy:
     def shares(self) -> int:
         """How many parts a population is dealt in."""
         return len(self.devices) if self.name == "members" else 1
+
+    @property
+    def parts(self) -> int:
+        """How many parts a batch has within one program."""
+        return self._mesh.shape["data"] * self._mesh.shape["fsdp"] if self.name in ("pmap", "mesh") else 1
 
     @cached_property
     def own_devices(self) -> tuple[Any, ...]:
