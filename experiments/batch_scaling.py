@@ -35,6 +35,7 @@ from lrlab.task.vision import Digits
 from lrlab.verdict import between, equal, lower
 
 RATE = 0.0125
+LAST = 1437  # examples, an epoch of the digits
 BASE = Experiment(
     task=Digits(hidden=(128,)),
     schedule=RATE * stable(),
@@ -97,13 +98,13 @@ PRESETS = {
 }
 
 
-def last_epoch(run):
-    """The training loss over the last epoch, for each seed."""
+def last_losses(run):
+    """The training loss over the last examples, for each seed."""
     means = []
     for folder in run.folders:
         seen = [(row["loss"], row.get("batch", 16)) for row in rows(Path(folder)) if "loss" in row]
         size = int(seen[-1][1])
-        means.append(np.mean([loss for loss, _ in seen[-(1437 // size) :]]))
+        means.append(np.mean([loss for loss, _ in seen[-(LAST // size) :]]))
     return np.array(means)
 
 
@@ -111,7 +112,7 @@ def verdict(runs):
     loss = {arm.partition(" / ")[::2]: run.final["loss"] for arm, run in runs.items()}
     sgd, adam = ({name: held for (family, name), held in loss.items() if family == one} for one in ("SGD", "Adam"))
     phases = {
-        name: last_epoch(runs[f"three phases / {name}"]) for name in ("constant", "the rate falls", "the batch grows")
+        name: last_losses(runs[f"three phases / {name}"]) for name in ("constant", "the rate falls", "the batch grows")
     }
     small, linear, root = "batch 16", "batch 64, rate × 4", "batch 256, rate × 4, b1, b2, eps"
     return [

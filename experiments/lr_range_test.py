@@ -47,11 +47,11 @@ def tests(seeds):
 
 
 def swept(runs):
-    """Held-out losses, [peaks, seeds], and for each seed the rate from which runs fail, between a peak and the next."""
+    """Held-out losses, [peaks, seeds], and for each seed the rate from which runs fail, between a peak and the next; nan if none does."""
     losses = np.array([run.final["loss"] for run in runs.values()])
-    first = np.argmin(losses <= FAILED, axis=0)
-    ends = np.array([PEAKS[0] / 2, *PEAKS])
-    return losses, np.sqrt(ends[first] * ends[first + 1])
+    failed = ~(losses <= FAILED)
+    first, ends = failed.argmax(0), np.array([PEAKS[0] / 2, *PEAKS])
+    return losses, np.where(failed.any(0), np.sqrt(ends[first] * ends[first + 1]), np.nan)
 
 
 def verdict(runs):

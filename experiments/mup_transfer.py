@@ -49,19 +49,24 @@ POWERS = {  # of two: rates around the best
 
 
 def _wide(parametrization, width):
-    """What makes the base this wide."""
-    if parametrization == "standard":
+    """What makes the base this wide; at the width of the base muP changes nothing."""
+    if parametrization == "standard" or width == 32:
         return {"task.width": width}
     return {"task.width": width, "task.mup_base": 32, "groups": optim.mup(width, 32, matrices="layers.*kernel")}
 
 
+def _arm(parametrization, width, power):
+    """What the arm is called: at the width of the base one serves both parametrizations."""
+    return f"{'both' if width == 32 else parametrization} / width {width} @ 2^{power}"
+
+
 ARMS = {
-    f"{name} / width {width} @ 2^{power}": {**_wide(name, width), "schedule.peak": 2.0**power}
+    _arm(name, width, power): {**_wide(name, width), "schedule.peak": 2.0**power}
     for (name, width), powers in POWERS.items()
     for power in powers
 }
 PRESETS = {
-    "cpu": {"seeds": 12},
+    "cpu": {"seeds": 32},
     "gpu": {
         "task.text": "fineweb10B/fineweb_train_*.bin",
         "task.validation": "fineweb10B/fineweb_val_*.bin",
@@ -79,7 +84,7 @@ def verdict(runs):
     best = {
         (name, width): tuned(
             [2.0**power for power in powers],
-            [runs[f"{name} / width {width} @ 2^{power}"].final["loss"] for power in powers],
+            [runs[_arm(name, width, power)].final["loss"] for power in powers],
         )
         for (name, width), powers in POWERS.items()
     }
@@ -117,7 +122,7 @@ def picture(runs):
     names, widths = (dict.fromkeys(keys) for keys in zip(*POWERS))
     panels, style = dict(zip(names, axes)), dict(zip(widths, styles(3)))
     for (name, width), powers in POWERS.items():
-        losses = np.array([runs[f"{name} / width {width} @ 2^{power}"].final["loss"] for power in powers])
+        losses = np.array([runs[_arm(name, width, power)].final["loss"] for power in powers])
         panels[name].plot(powers, losses.mean(1), marker="o", label=f"width {width}", **style[width])
         panels[name].plot(powers, losses, ".", color=style[width]["color"], alpha=0.5)
     for name, axis in panels.items():

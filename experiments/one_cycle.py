@@ -23,6 +23,7 @@ import numpy as np
 
 from lrlab import cosine, decay, named, optim, stable
 from lrlab.experiment import Experiment
+from lrlab.sweep import lowest
 from lrlab.task.vision import Digits
 from lrlab.verdict import lower, often
 
@@ -58,7 +59,7 @@ def verdict(runs):
     def best(shape, metric, read=np.asarray):
         """What a shape comes to at that of its peaks where the mean is lowest, for each seed."""
         values = np.array([read(runs[f"{shape} @ {peak:g}"].final[metric]) for peak in PEAKS])
-        return values[np.argmin(np.nan_to_num(values.mean(1), nan=np.inf))]
+        return values[lowest(values)]
 
     fitted = {shape: best(shape, "train_loss", np.log) for shape in SHAPES}
     held = {shape: best(shape, "loss") for shape in SHAPES}

@@ -22,18 +22,21 @@ with the warm-up too (one seed).
 """
 
 from math import ceil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lrlab import optim, rsqrt, warmup
 from lrlab.experiment import Experiment
+from lrlab.override import from_values
+from lrlab.record import read_json
 from lrlab.schedule.named import noam
 from lrlab.task.language import Language
 from lrlab.verdict import exact, lower, often
 
-MODEL = Language(width=32, layers=6, norm_position="post")
 BASE = Experiment(
-    task=MODEL,
+    task=Language(width=32, layers=6, norm_position="post"),
     schedule=(32 * 400) ** -0.5 * warmup("39.9%", start=1 / 400) >> rsqrt("40%"),  # named.noam(32, 400) in 1000 updates
     optimizer=optim.adam(b1=0.9, b2=0.98, eps=1e-9),
     steps=1000,
@@ -64,7 +67,8 @@ PRESETS = {
 
 def verdict(runs):
     warm, bare, _, pre_bare = (runs[arm].final["loss"] for arm in ARMS)
-    bar = MODEL.unigram_loss - 0.1
+    task: Any = from_values(read_json(Path(runs["post-LN / without its warm-up"].folders[0]) / "experiment.json")).task
+    bar = task.unigram_loss - 0.1
     most = ceil(0.75 * len(bare))
     s, paper = np.array([1, 400, 1600]), noam(d_model=32, warmup_steps=400)
     rates = 32**-0.5 * np.minimum(s**-0.5, s * 400**-1.5)

@@ -16,7 +16,8 @@ Found: exact numbers of single runs, of which two with the same settings differ 
     1-sqrt against linear cooldown, 50k updates, by peak: +0.0022, -0.0034, -0.0062, -0.0097, -0.0122
     WSD with a fifth against a cosine at twice its peak: -0.0022, from -0.0108 to +0.0082, better in 17 of 25
     cosine to zero against to a tenth, 50k updates, peaks of 1e-4 to 2e-3: +0.0095, -0.0074, -0.0193, -0.0368
-The sign of the last and of 1-sqrt turns with the peak, as where a low peak leaves little noise to anneal and the area counts.
+The sign of the last and of 1-sqrt turns with the peak, as where a low peak leaves little noise to anneal and the area counts: that
+both are judged from 1e-3 on was read off these runs.
 """
 
 import csv
@@ -158,13 +159,14 @@ def longer():
 def verdict(runs):
     wsd, gains = wsd_less_cosine(), np.array([gain for _, gain in longer()])
     measured, theory = (np.log(peaks[-1] / peaks[:-2]) for peaks in (best_peaks(), bounds()[0]))
+    worst = max(theory / measured, key=lambda ratio: abs(np.log(ratio)))
     told = lambda values: ", ".join(f"{value:.3g}" for value in values)
     return [
         exact("the best cooldown of the runs is the longer the higher the peak", np.diff(best_fractions(losses())).min(), 0, unit="of the run, from peak to peak", note=f"best: {told(best_fractions(losses()))} at {told(PEAKS)}", paper="0.2 at 1e-4 to 0.9 at 3e-3"),
         exact("so is the best cooldown of the bound", np.diff(best_fractions(bounds()[1])).min(), 0, unit="of the run, from peak to peak", note=f"best: {told(best_fractions(bounds()[1]))}"),
         exact("35 runs, seven cooldowns at five peaks, rank by their bounds", np.corrcoef(ranks(losses()), ranks(bounds()[1]))[0, 1], 0.8, unit="rank correlation"),
         exact("the best peak of the runs rises with the length of the cooldown", np.diff(np.log(best_peaks())).min(), 0, unit="of ln peak, from cooldown to cooldown"),
-        exact("the bound tells to within a quarter by how much", np.max(theory / measured), 0.75, 1.25, unit="times the shift of the best peak, at worst of 0.1 to 0.8 against 0.994", note=f"ln shifts {told(measured)}, by the bound {told(theory)}"),
+        exact("the bound tells to within a quarter by how much", worst, 0.75, 1.25, unit="times the shift of the best peak, at worst of 0.1 to 0.8 against 0.994", note=f"ln shifts {told(measured)}, by the bound {told(theory)}"),
         exact("a run that goes on for longer is better off with a lower rate or a longer cooldown, as the bound says", gains.max(), high=0, unit=f"nats, at worst of {len(gains)} pairs", paper="two factors of the rate, 0.525 and 0.375, and a cooldown of 0.6, from the bound"),
         exact("a 1-sqrt cooldown beats a linear one, at peaks from 1e-3 on", max(sqrt_less_linear(STEPS)[2:].max(), sqrt_less_linear(25_000)[2:].max()), high=0, unit="nats, at worst of 5 pairs", note=f"50k: {told(sqrt_less_linear(STEPS))} at {told(PEAKS)}: at low peaks it loses", paper="1-sqrt is better"),
         exact("WSD with a fifth is as good as a cosine at twice its peak", wsd.mean(), -0.005, 0.005, unit="nats", note=f"{wsd.min():.4f} to {wsd.max():.4f}, better in {np.sum(wsd < 0)} of {len(wsd)} pairs", paper="as good as the cosine"),

@@ -24,6 +24,7 @@ from lrlab import cosine, decay, named, optim
 from lrlab.experiment import Experiment
 from lrlab.record import rows
 from lrlab.report import held_out_losses
+from lrlab.sweep import lowest
 from lrlab.task.vision import Digits
 from lrlab.verdict import between, lower
 
@@ -66,7 +67,6 @@ def training_loss(run, epoch):
 
 
 def verdict(runs):
-    lowest = lambda losses: np.argmin(np.nan_to_num(losses.mean(-1), nan=np.inf))
     restarts = np.array([losses(runs, "warm restarts", end) for end in ENDS])  # [ends, peaks, seeds]
     best = lowest(restarts.mean(0))
     claims = []

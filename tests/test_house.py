@@ -1,6 +1,7 @@
 """The house: what may import what, what `import lrlab` costs, and that every experiment runs."""
 
 import ast
+import re
 import subprocess
 import sys
 from itertools import permutations
@@ -53,6 +54,8 @@ def imports(path):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "lrlab":
             below = node.module.split(".")[1:]
             yield from [below[0]] if below else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[1] for alias in node.names if alias.name.startswith("lrlab."))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "lrlab").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
@@ -62,6 +65,17 @@ def test_a_module_imports_only_from_its_floor_and_below(path):
         return
     above = {name for name in imports(path) if FLOOR.get(name, -1) > FLOOR[home]}
     assert not above, f"{home} (floor {FLOOR[home]}) imports {above}"
+
+
+def test_the_guide_names_every_module_on_its_floor():
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    floors = re.split(
+        r"^    (?=\d  )", guide[guide.index("## The floors") : guide.index("## Adding")], flags=re.MULTILINE
+    )
+    told = {
+        int(text[0]): set(re.findall(r"\w+", " ".join(line[:39] for line in text.splitlines()))) for text in floors[1:]
+    }
+    assert all(names - {"__main__"} <= told[floor] for floor, names in FLOORS.items())
 
 
 @pytest.mark.parametrize(("one", "other"), list(permutations(sorted(FLOORS[2]), 2)))

@@ -53,7 +53,7 @@ def write_page(experiments: Sequence[Reproduced], page: Path, table: Path) -> No
 
 
 def cost(folder: Path, verdict: Any) -> float:
-    """Seconds that an experiment's runs took, or where it trains nothing its verdict; in all sessions together."""
+    """Seconds that an experiment's runs took, or where it trains nothing its verdict; of runs that went on, since then."""
     runs = [read_json(path) for path in folder.glob("runs/*/*/provenance.json")]
     if not runs:
         return float(verdict["wall_s"])
