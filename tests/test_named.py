@@ -107,16 +107,21 @@ def test_a_named_schedule_reads_back(name):
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: named.multi_step(0.1, [60, 30]), "multi_step(milestones=[60, 30]): write steps in ascending order, [30, 60]"),
+        (lambda: named.multi_step(0.1, [60, 30]), "multi_step(milestones=[60, 30]): write whole steps in ascending order, [30, 60]"),
+        (lambda: named.multi_step(0.1, [10.5, 20.9]), "multi_step(milestones=[10.5, 20.9]): write whole steps in ascending order"),
+        (lambda: named.multi_step(0.1, []), "multi_step(milestones=[]): write whole steps in ascending order"),
         (lambda: named.goyal(64), "goyal(batch=64): the global batch is at least 256"),
         (lambda: named.noam(0), "noam(d_model=0): write a positive whole number"),
         (lambda: named.one_over_t(0), "one_over_t(0): mu is positive"),
         (lambda: named.power_scheduler(0.01, 8, 8, b=0.5), "power_scheduler: peak, batch, sequence and a are positive, and b is negative"),
-        (lambda: named.wsd_s(1e-3, [100, 50]), "wsd_s(ends=[100, 50], warmup_steps=0): write steps in ascending order"),
+        (lambda: named.wsd_s(1e-3, [100, 50]), "wsd_s(ends=[100, 50], warmup_steps=0): write whole steps, the ends in ascending order"),
+        (lambda: named.wsd_s(1e-3, [1000.7, 2000.2], 50), "wsd_s(ends=[1000.7, 2000.2], warmup_steps=50): write whole steps"),
+        (lambda: named.wsd_s(1e-3, [1000, 2000], "5%"), "wsd_s(ends=[1000, 2000], warmup_steps='5%'): write whole steps"),
         (lambda: named.wsd_s(1e-3, [100], share=2), "wsd_s(share=2): a share of each phase, above 0 and up to 1"),
         (lambda: named.triangular(0.1, 0.01, 50), "a cycle from 0.1 to 0.01 does not rise; write base < peak"),
         (lambda: named.exp_range(0.2, 0.01, 50), "a cycle from 0.2 to 0.01 does not rise; write base < peak"),
         (lambda: named.one_cycle(1.0, to=0.5), "one_cycle(to=0.5): it ends below low=0.1 times the peak"),
+        (lambda: named.one_cycle(1.0, low=0), "one_cycle(low=0): it begins at a share of the peak above 0, such as 0.1"),
     ],
 )  # fmt: skip
 def test_a_wrong_request_is_refused_in_a_sentence(call, sentence):

@@ -452,7 +452,7 @@ def test_the_museum_is_read_too(text, schedule):
         ("compat.torch()", "'compat.torch' is no word; write named.<paper>(...) or compat.<peer>.<the peer's name>(...)"),
         ("os.system('true')", "'os.system' is no word; write named.<paper>(...)"),
         ("named.step(True, 5)", "True next to"),
-        ("named.wsd_s(1e-3, 'abc')", "is given what it cannot use"),
+        ("named.one_cycle(1, to='abc')", "is given what it cannot use"),
     ],
 )  # fmt: skip
 def test_what_the_museum_does_not_hold_is_refused(text, sentence):

@@ -195,6 +195,29 @@ def test_no_curve_has_an_infinite_gradient_at_a_joint(curve, step):
     assert all(jnp.isfinite(g).all() for g in gradients)
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [lr.polynomial, lambda p: lr.exponential(p / 10), lr.rex, lr.logarithmic, lambda p: lr.span(0, p)],
+    ids=["polynomial", "exponential", "rex", "logarithmic", "span"],
+)
+@pytest.mark.parametrize("outer", [lr.sqrt, lr.power(0.3)], ids=repr)
+def test_a_root_of_a_curve_has_a_finite_gradient_where_it_begins(outer, inner):
+    for step in (0, 1, 10):
+        gradient = jax.grad(lambda p, t=step: lr.decay(10, curve=outer @ inner(p))(jnp.int32(t)))(2.5)
+        assert jnp.isfinite(gradient)
+
+
+@pytest.mark.parametrize("curve", [lr.power, lr.polynomial])
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, 2.5])
+def test_a_power_beyond_its_end_is_the_same_however_it_is_held(curve, p):
+    s = lr.decay(10, curve=curve(p) @ lr.span(0, 2))
+    steps, leaves = jnp.arange(11), jax.tree.map(jnp.asarray, s)
+    host = s(np.arange(11))
+    np.testing.assert_allclose(jax.jit(lambda s: s(steps))(leaves), host, rtol=0, atol=1e-6 * np.abs(host).max())
+    if curve is lr.polynomial:
+        np.testing.assert_array_equal(host[5:], 0.0)
+
+
 @EVERY
 def test_the_gradient_is_the_slope(s):
     """Against central differences of the float64 host, for the sum of all values."""
@@ -272,6 +295,14 @@ def test_a_narrow_or_unsigned_count_neither_wraps_nor_fails(dtype, where, peak):
     s = peak * lr.warmup(1000) >> lr.stable(40_000) >> lr.decay(100)
     step = np.array(5, dtype) if where == "numpy" else jnp.array(5, dtype)
     np.testing.assert_allclose(np.ravel(s(step)), [5 / 1000], rtol=3e-7)
+
+
+@pytest.mark.parametrize("peaks", [2.0, np.array([1.0, 2.0]), jnp.array([1.0, 2.0])], ids=["python", "numpy", "jax"])
+@pytest.mark.parametrize("step", [2**40, 2**70, np.int64(2**32), np.uint64(2**63 + 1), np.array(2**40)], ids=repr)
+def test_a_count_beyond_int32_holds_the_last_value(peaks, step):
+    s = peaks * lr.warmup(10)
+    np.testing.assert_array_equal(s(step), peaks)
+    np.testing.assert_array_equal(s(-(2**70)), np.zeros_like(peaks))
 
 
 def test_a_tracer_is_a_step():
@@ -382,6 +413,12 @@ def test_an_array_of_peaks_is_a_population():
     np.testing.assert_allclose(resolved(500), peaks * one, rtol=1e-6)
     np.testing.assert_allclose(jax.jit(resolved)(500), peaks * one, rtol=1e-6)
     assert reads_back(s)
+
+
+def test_timescales_can_be_swept():
+    s = lr.rsqrt(jnp.array([100, 300])).resolve(lr.Horizon(1000))
+    assert s.length == 1000
+    np.testing.assert_allclose(s(300), [0.5, 0.5**0.5], rtol=3e-7)
 
 
 def test_durations_can_be_swept_inside_a_program():

@@ -32,6 +32,7 @@ REFUSED = [
     (lambda: lr.warmup(jnp.float32(10)), "warmup cannot last"),
     (lambda: lr.ramp(1.5, start=0, to=1), "ramp cannot last 1.5"),
     (lambda: lr.rsqrt(1.5), "rsqrt cannot last 1.5"),
+    (lambda: lr.warmup(np.array([10, 20])), "warmup cannot last array([10, 20])"),
     (lambda: lr.rsqrt(10, over="x"), "rsqrt cannot last 'x'"),
     # horizons: time.py
     (lambda: lr.Horizon(steps=0), "Horizon(steps=0): steps is a positive whole number"),
@@ -152,12 +153,16 @@ REFUSED = [
     (lambda: lr.table(lr.decay("5%")), "decay('5%') is not yet in steps; write schedule.resolve(Horizon(steps=...)) first"),
     (lambda: lr.table(lr.stable(0)), "table("),
     # factors and numbers among schedules: combine.py
-    (lambda: -1 * lr.stable(), "-1 next to stable(): a rate is positive and finite; write, for example, 3e-4"),
+    (lambda: -1 * lr.stable(), "-1 next to stable(): a rate is positive and finite in float32, from 1.18e-38 to 3.4e38; write, for example, 3e-4"),
     (lambda: lr.stable() * 0, "0 next to stable(): a rate is positive and finite"),
     (lambda: nan * lr.stable(), "nan next to stable(): a rate is positive and finite"),
     (lambda: inf * lr.stable(), "inf next to stable(): a rate is positive and finite"),
     (lambda: 10**400 * lr.stable(), "next to stable(): "),
     (lambda: 1e39 * lr.stable(), "1e39 next to stable(): "),  # infinite as the float32 that every schedule returns
+    (lambda: 1e-38 * lr.stable(), "1e-38 next to stable(): a rate is positive and finite in float32, from 1.18e-38"),
+    (lambda: 1e-30 * (1e-30 * lr.stable()), "e-60 next to stable(): a rate is positive and finite"),  # the product of both
+    (lambda: 1e30 * (1e30 * lr.stable()), "e60 next to stable(): a rate is positive and finite"),
+    (lambda: jnp.array([1e30, 1]) * (1e30 * lr.stable()), "[inf, 1e30] next to stable(): a rate is positive and finite"),
     (lambda: lr.ramp(10, start=1, to=1e39), "ramp(to=1e39)"),
     (lambda: lr.table([1e39]), "table("),
     (lambda: np.array([1e-3, 0.0]) * lr.stable(), "[1e-3, 0] next to stable(): a rate is positive and finite"),
@@ -201,6 +206,9 @@ REFUSED = [
     (lambda: (lr.warmup(60) >> lr.stable() >> lr.decay("50%")).resolve(RUN), "before and after stable() last 110 steps, longer than the run of 100; shorten one of them"),
     (lambda: lr.repeat(lr.decay(), 101).resolve(RUN), "repeat(decay(), 101) has no room: 100 steps cannot hold its cycles; ask for fewer times or more steps"),
     (lambda: jax.tree.map(jnp.asarray, lr.decay(5)).resolve(RUN), "a schedule with arrays as durations cannot be resolved; resolve first, then stack the schedules"),
+    (lambda: lr.stairs(lr.decay(5), jnp.asarray(10)).resolve(RUN), "a schedule with arrays as durations cannot be resolved"),
+    (lambda: lr.repeat(lr.decay(5), over=jnp.asarray(10)).resolve(RUN), "a schedule with arrays as durations cannot be resolved"),
+    (lambda: lr.join(lr.stable(99), lr.shift(lr.decay(), -3)).resolve(RUN), "shift(decay(), -3) begins after 3 steps, and there are only 1; shift it less"),
     # not yet in steps, and not a step: core.py, part.py
     (lambda: lr.decay()(3), "decay() is not yet in steps; write schedule.resolve(Horizon(steps=...)) first"),
     (lambda: lr.warmup("2%")(3), "warmup('2%') is not yet in steps"),

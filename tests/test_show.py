@@ -205,6 +205,17 @@ def test_a_schedule_of_many_parts_is_listed_in_part(capsys):
     assert "and 60 more parts" in out
 
 
+@pytest.mark.parametrize(
+    ("text", "empty", "played"),
+    [("3e-4 * warmup('0.1%') >> decay()", "warmup", "decay"), ("table([0.1, 0.2]) >> decay(0)", "decay", "table")],
+)
+def test_a_part_of_no_steps_is_not_listed(text, empty, played, capsys):
+    assert main(["show", text, "--steps", "100"]) == 0
+    out = capsys.readouterr().out
+    assert f"  {played} " in out
+    assert f"  {empty} " not in out
+
+
 @pytest.mark.parametrize(("suffix", "begin"), [(".png", b"\x89PNG"), (".PDF", b"%PDF"), (".svg", b"<?xml")])
 def test_a_picture_has_the_format_of_its_name(tmp_path, capsys, suffix, begin):
     path = tmp_path / "new" / f"rates{suffix}"

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -140,6 +141,24 @@ def test_text_refusals(tmp_path):
     with pytest.raises(Refused, match="leaves 90 bytes for training, and sequence=64 needs 192"):
         corpus(str(small), 64, 0.1)
     assert Language(text=str(small), sequence=4).load().held_out == 2
+
+
+def test_a_text_that_is_learned_from_is_not_held_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder, name in (("corp", "a.txt"), ("corp", "held.txt"), ("other", "b.txt")):
+        Path(folder).mkdir(exist_ok=True)
+        Path(folder, name).write_bytes(bytes(500))
+    Path("link").symlink_to("corp")
+    for text, validation in (
+        ("corp", "corp"),
+        ("corp", "corp/held.txt"),
+        ("corp/a.txt", str(tmp_path / "corp" / "a.txt")),
+        ("link", "corp/../corp/a.txt"),
+    ):
+        with pytest.raises(Refused, match=r"corp/(a|held)\.txt is in .* and in validation=.*: held out is what is not"):
+            corpus(text, 8, validation)
+    assert corpus("corp", 8, "other").valid.size == 500
+    assert corpus("corp/a.txt", 8, "corp/held.txt").valid.size == 500
 
 
 # --- windows
@@ -405,7 +424,10 @@ def test_a_task_is_a_hashable_value():
         (lambda: Digits(dropout=1.0), r"dropout=1.0\): write a number from 0.0 to below 1.0"),
         (lambda: Digits(l2=-1.0), r"l2=-1.0\): write a number from 0.0"),
         (lambda: Digits(hidden=(0,)), r"hidden=\(0,\)\): write positive whole numbers"),
+        (lambda: Digits(hidden=3), r"Digits\(hidden=3\): write positive whole numbers"),
         (lambda: Digits(network="cnn", hidden=(4,) * 4), "pooling halves 8 pixels; write 1 to 3 widths"),
+        (lambda: Quadratic(optimum="a"), r"Quadratic\(optimum='a'\): write a number, such as 0.0"),
+        (lambda: Quadratic(optimum=float("nan")), r"Quadratic\(optimum=nan\): write a number"),
         (lambda: Quadratic(dimensions=0), "write a positive whole number"),
         (lambda: Quadratic(sigma=float("nan")), r"Quadratic\(sigma=nan\): write a number"),
     ],

@@ -188,6 +188,45 @@ def test_stretched_cycles_reach_the_last_step_without_overflow():
     np.testing.assert_allclose(compiled(s, [31 * over - 1, LAST]), [1 / (16 * over), 0], rtol=3e-7)
 
 
+@pytest.mark.parametrize(
+    "description",
+    [
+        ("cycles", ("decay", 1000, 0.0, "linear"), LAST, 10, 1.0),
+        ("cycles", ("decay", 1, 0.0, "linear"), LAST, 2, 1.0),
+        ("cycles", ("decay", 1, 0.0, ("polynomial", 0.3)), LAST, 46341, 1.0),  # its third cycle is 2**31 steps and more
+        ("cycles", ("then", ("warmup", 70_000, 0.0, "linear"), ("decay", 7000, 0.0, "cosine")), LAST, 7, 1.0),
+        (
+            "cycles",
+            ("join", ("rsqrt", 3, 70), ("table", (1.0, 0.5, 2.0)), ("inverse_time", 50, 0.1, 2.0)),
+            LAST,
+            9,
+            0.5,
+        ),
+        ("cycles", ("cycles", ("decay", 3, 0.0, ("power", 0.3)), 2**30, 3, 0.5), LAST, 7, 1.0),
+        ("cycles", ("shift", ("stairs", ("decay", 9, 0.0, "linear"), 4), -5), LAST, 11, 1.0),
+    ],
+    ids=str,
+)
+def test_a_cycle_stretched_beyond_the_last_step_is_right(description):
+    """Where a cycle lasts more steps than int32 counts, and only its beginning is reached."""
+    joints = [joint for joint in strategies.joints(description) if joint <= LAST]
+    steps = sorted({*around(*joints, 2 * 10**9, LAST), *np.geomspace(1, LAST, 50).astype(int).tolist()})
+    expected, bound = reference(description, steps), strategies.bound(description)
+    s = strategies.build(description)
+    np.testing.assert_allclose(s(np.array(steps)), expected, rtol=7e-8, atol=1e-12)
+    np.testing.assert_allclose([s(t) for t in steps], expected, rtol=7e-8, atol=1e-12)
+    np.testing.assert_allclose(compiled(s, steps), expected, rtol=0, atol=1e-6 * bound)  # of the peak: DESIGN.md
+    np.testing.assert_allclose(s(jnp.array(steps)), expected, rtol=0, atol=1e-6 * bound)
+
+
+@pytest.mark.parametrize("by", [10**6, -(10**6)])
+def test_a_shifted_clock_is_right_at_the_last_step(by):
+    s = lr.shift(lr.decay(LAST), by)
+    expected = max(-by, 0) / LAST
+    for value in (s(LAST), s(np.array(LAST)), compiled(s, LAST)):
+        np.testing.assert_allclose(value, expected, rtol=5e-7)
+
+
 @settings(max_examples=30)
 @given(st.integers(1, 50), st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
 def test_a_cycle_of_cycles_begins_anew_at_each(over, outer, inner, outer_stretch, inner_stretch):
@@ -257,6 +296,29 @@ def test_joints_are_rounded_where_they_fall(parts, run):
         assert [mark.end for mark in s.resolve(lr.Horizon(steps=run)).marks()] == joints
 
 
+@given(st.lists(percent, min_size=4, max_size=4), st.integers(0, 20), st.booleans(), st.integers(1, 10**4))
+def test_a_sequence_in_a_sequence_has_the_joints_of_one_that_is_flat(parts, steps, rest, run):
+    (a, _), (b, _), (c, _), (d, _) = parts
+    inner = [lr.stable(steps), lr.stable() if rest else lr.stable(b), 2 * lr.stable(c)]
+    flat = lr.join(lr.stable(a), *inner, lr.stable(d))
+    nested = lr.join(lr.stable(a), inner[0] >> inner[1] >> inner[2], lr.stable(d))
+    try:
+        expected = flat.resolve(lr.Horizon(run))
+    except lr.Refused:
+        return
+    resolved = nested.resolve(lr.Horizon(run))
+    assert resolved.marks() == expected.marks()
+    assert resolved.resolve(lr.Horizon(run)) == resolved
+
+
+def test_a_sequence_in_a_sequence_loses_and_gains_no_step():
+    s = lr.join(lr.stable("33.35%"), lr.stable(3) >> lr.decay("33.35%", to=0.5), 0.5 * lr.decay())
+    for run in (100, 1000):
+        resolved = s.resolve(lr.Horizon(run))
+        assert resolved.length == run
+        assert resolved.resolve(lr.Horizon(run)) == resolved
+
+
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=12), st.integers(1, LAST))
 def test_shares_of_100_percent_fill_any_run(weights, run):
     total = sum(weights)
@@ -284,14 +346,14 @@ def test_a_part_that_takes_the_rest_fills_the_run(description, horizon):
 
 
 def cycles_of_rest(description):
-    """How many equal shares the rest is cut into: 1 where no cycle takes it."""
+    """How many equal shares the rest is cut into: 1 where no cycle and no stair takes it."""
     if not isinstance(description, tuple) or not strategies.claims_rest(description):
         return 1
     inner = max([1, *(cycles_of_rest(part) for part in description[1:])])
     if description[0] == "repeat":
         _, _, times, stretch, _ = description
         return inner * sum(stretch**i for i in range(times))
-    return inner
+    return inner * description[2] if description[0] == "stairs" else inner
 
 
 @given(st.integers(1, 7), st.integers(50, 5000), st.sampled_from(["10%", "20%", 7]))

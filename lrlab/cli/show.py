@@ -105,6 +105,7 @@ def _rules(experiment: Any, curve: Any) -> Any:
         b2=number("b2"),
         weight_decay=number("weight_decay"),
         width=getattr(experiment.task, "width", None),
+        nesterov=name == "nesterov",
     )
 
 
@@ -153,12 +154,13 @@ def _print_schedule(schedule: Any, curve: Any, indent: str = "") -> None:
     first, peak, last = map(short, (curve.rate[0], curve.peak, curve.rate[-1]))
     print(f"{indent}{curve.steps} steps, from {first} over {peak} at step {curve.t[curve.rate.argmax()]} to {last}")
     print(f"{indent}LR area {short(curve.area)}, {100 * curve.share:.1f} % of the peak held")
-    for name, begin, end in curve.marks[:_MOST_LISTED]:
+    played = [mark for mark in curve.marks if mark[1] < min(mark[2], curve.steps)]
+    for name, begin, end in played[:_MOST_LISTED]:
         last = min(end, curve.steps) - 1
         levels = f"{short(schedule(begin))} to {short(schedule(last))}"
         print(f"{indent}  {name:10} steps {begin:>8} to {last:>8}   {levels}")
-    if len(curve.marks) > _MOST_LISTED:
-        print(f"{indent}  and {_count(len(curve.marks) - _MOST_LISTED, 'more part')}")
+    if len(played) > _MOST_LISTED:
+        print(f"{indent}  and {_count(len(played) - _MOST_LISTED, 'more part')}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -8,12 +8,12 @@ from typing import Any
 from lrlab.node import structural
 from lrlab.refusal import Refused
 from lrlab.schedule.combine import then
-from lrlab.schedule.core import ATOM, Schedule
-from lrlab.schedule.part import Stable
+from lrlab.schedule.core import ATOM, WHOLE, Schedule
+from lrlab.schedule.part import Stable, held
 from lrlab.schedule.time import LAST_STEP, Duration, Horizon, longest, whole
 from lrlab.schedule.write import call
 
-_MOST_STRETCHED = 31  # cycles that each last at least twice as long as the one before fill 2**31 steps
+_MOST_STRETCHED = 32  # cycles that each last at least twice as long as the one before fill 2**31 steps
 _MOST_MARKED = 1000  # marks of one repetition; more are one mark
 
 
@@ -28,32 +28,35 @@ class Repeat(Schedule):
     stretch: int = structural(1)
     shrink: Any = 1.0
 
-    def _at(self, t, k, xp):
+    def _at(self, t, phase, xp):
         if self.times is None and self.over is not None:
-            t = xp.minimum(t, self._length(k))
-        cycle, start, stretch = self._cycle(t, self.schedule._length(k), xp)
+            t, phase = held(t, phase, self._length(1), xp)
+        cycle, start, before = self._cycle(t, self.schedule._length(1), xp)
+        t = t - start
+        if self.stretch > 1:  # in two steps, since int32 may not hold how far the last cycle is stretched
+            t, phase = _slowed(*_slowed(t, phase, before), xp.where(cycle > 0, self.stretch, 1))
         # the logarithm of a known number is taken in float64: in float32, 0.9999 alone is rounded, and then to a power
         known = isinstance(self.shrink, float)
         height = xp.exp(cycle * math.log(self.shrink)) if known else self.shrink**cycle
-        return height * self.schedule._at(t - start, k * stretch, xp)
+        return height * self.schedule._at(t, phase, xp)
 
     def _cycle(self, t, steps, xp):
-        """Which cycle step t lies in, where that began, and how far time is stretched there."""
+        """Which cycle step t lies in, where that began, and how far time is stretched in the one before."""
         if self.stretch == 1:
             cycle = t // xp.maximum(steps, 1)
             cycle = cycle if self.times is None else xp.minimum(cycle, self.times - 1)
             return cycle, cycle * steps, 1
-        cycle, start, stretch = 0, 0, 1
+        cycle, start, before = 0, 0, 1
         for i in range(1, self.times or _MOST_STRETCHED):
             length = self.stretch ** (i - 1)
-            if length * self.stretch > LAST_STEP or isinstance(steps, int) and steps * length > LAST_STEP:
+            if length > LAST_STEP or isinstance(steps, int) and steps * length > LAST_STEP:
                 break
             begun = (t - start) // length >= steps  # not t - start >= steps * length, which may overflow
             later = begun if i == 1 else begun & (cycle == i - 1)
             cycle = xp.where(later, i, cycle)
             start = xp.where(later, start + steps * length, start)
-            stretch = xp.where(later, length * self.stretch, stretch)
-        return cycle, start, stretch
+            before = xp.where(later, length, before)
+        return cycle, start, before
 
     def _cycles(self, times: int) -> int:
         """The length of so many cycles in units of the first."""
@@ -114,9 +117,9 @@ class Shift(Schedule):
     schedule: Schedule
     by: int = structural()
 
-    def _at(self, t, k, xp):
-        by = self.by * k
-        return self.schedule._at(xp.maximum(xp.minimum(t, LAST_STEP - abs(by)) + by, 0), k, xp)
+    def _at(self, t, phase, xp):
+        (gone, left), t = phase, xp.minimum(t, LAST_STEP - max(self.by, 0)) + self.by
+        return self.schedule._at(xp.maximum(t, 0), (xp.where(t < 0, 0, gone), xp.where(t < 0, 1, left)), xp)
 
     def _length(self, k):
         return longest(self.schedule._length(k) - self.by * k, 0)
@@ -127,9 +130,10 @@ class Shift(Schedule):
 
     def _fit(self, horizon, steps):
         exact = self.schedule._exact(horizon)
-        return self.replace(
-            schedule=self.schedule._fit(horizon, max(steps + self.by, 0) if exact is None else whole(exact))
-        )
+        within = steps + self.by if exact is None else whole(exact)
+        if within < 0:
+            raise Refused(f"{self} begins after {-self.by} steps, and there are only {steps}; shift it less")
+        return self.replace(schedule=self.schedule._fit(horizon, within))
 
     def _marks(self, begin, k):
         for name, start, end in self.schedule._marks(begin - self.by * k, k):
@@ -152,8 +156,8 @@ class Stairs(Schedule):
     schedule: Schedule
     each: Duration
 
-    def _at(self, t, k, xp):
-        return self.schedule._at(t // self._steps() // k, 1, xp)
+    def _at(self, t, phase, xp):
+        return self.schedule._at(t // self._steps(), WHOLE, xp)
 
     def _length(self, k):
         return self.schedule._length(1) * self._steps() * k
@@ -196,3 +200,9 @@ class Stairs(Schedule):
         each = self._whole(horizon)
         batch = None if horizon.batch is None else horizon.batch * each
         return replace(horizon, steps=max(horizon.steps // each, 1), batch=batch)
+
+
+def _slowed(t: Any, phase: Any, k: Any) -> tuple[Any, Any]:
+    """Step and phase by a clock of which one step lasts k."""
+    (gone, left), rest = phase, t % k
+    return t // k, ((rest + gone) / k, (k - 1 - rest + left) / k)

@@ -23,8 +23,8 @@ class Scale(Schedule):
     peak: Any
     shape: Schedule
 
-    def _at(self, t, k, xp):
-        return self.peak * self.shape._at(t, k, xp)
+    def _at(self, t, phase, xp):
+        return self.peak * self.shape._at(t, phase, xp)
 
     def _length(self, k):
         return self.shape._length(k)
@@ -34,6 +34,9 @@ class Scale(Schedule):
 
     def _fit(self, horizon, steps):
         return self.replace(shape=self.shape._fit(horizon, steps))
+
+    def _fit_between(self, horizon, begin, end):
+        return self.replace(shape=self.shape._fit_between(horizon, begin, end))
 
     def _marks(self, begin, k):
         return self.shape._marks(begin, k)
@@ -65,16 +68,19 @@ class Sequence(Schedule):
         return None if None in lengths else sum(filter(None, lengths), Fraction(0))
 
     def _fit(self, horizon, steps):
+        return self._fit_between(horizon, Fraction(0), Fraction(steps))
+
+    def _fit_between(self, horizon, begin, end):
         lengths = [part._exact(horizon) for part in self.parts]
-        rest = steps - sum((length for length in lengths if length is not None), Fraction(0))
+        rest = end - begin - sum((length for length in lengths if length is not None), Fraction(0))
         if None in lengths and rest < 0:
             raise Refused(
-                f"the parts of {self} before and after {self._claims()} last {whole(steps - rest)} steps, longer than "
-                f"the run of {steps}; shorten one of them"
+                f"the parts of {self} before and after {self._claims()} last {whole(end - begin - rest)} steps, longer "
+                f"than the run of {whole(end - begin)}; shorten one of them"
             )
-        ends = accumulate(rest if length is None else length for length in lengths)
-        edges = pairwise([0, *map(whole, ends)])  # rounding edges, not lengths: nothing is lost on the way
-        return self._of([part._fit(horizon, end - begin) for part, (begin, end) in zip(self.parts, edges, strict=True)])
+        # edges are rounded, not lengths: nothing is lost on the way
+        edges = pairwise(accumulate((rest if length is None else length for length in lengths), initial=begin))
+        return self._of([part._fit_between(horizon, *edge) for part, edge in zip(self.parts, edges, strict=True)])
 
     def _marks(self, begin, k):
         for part in self.parts:
@@ -99,12 +105,12 @@ class Then(Sequence):
 
     parts: tuple[Schedule, ...]
 
-    def _at(self, t, k, xp):
+    def _at(self, t, phase, xp):
         level = xp.where(t >= 0, 1.0, 1.0)
         for i, part in enumerate(self.parts):
-            level = level * xp.where(t >= 0, part._at(xp.maximum(t, 0), k, xp), 1.0)
+            level = level * xp.where(t >= 0, part._at(xp.maximum(t, 0), phase, xp), 1.0)
             if i + 1 < len(self.parts):
-                steps = part._length(k)
+                steps = part._length(1)
                 t = xp.where(t >= steps, t - steps, -1)  # -1: the next part has not begun
         return level
 
@@ -127,13 +133,13 @@ class Join(Sequence):
 
     parts: tuple[Schedule, ...]
 
-    def _at(self, t, k, xp):
+    def _at(self, t, phase, xp):
         first, *others = self.parts
-        value = first._at(t, k, xp)
+        value = first._at(t, phase, xp)
         for before, part in zip(self.parts, others):
-            steps = before._length(k)
+            steps = before._length(1)
             t = xp.where(t >= steps, t - steps, -1)  # -1: this part has not begun
-            value = xp.where(t >= 0, part._at(xp.maximum(t, 0), k, xp), value)
+            value = xp.where(t >= 0, part._at(xp.maximum(t, 0), phase, xp), value)
         return value
 
     def _written(self):
@@ -143,6 +149,7 @@ class Join(Sequence):
         return self.parts[-1]._ends_at_zero()
 
 
+_RATE = "a rate is positive and finite in float32, from 1.18e-38 to 3.4e38; write, for example, 3e-4"
 _POINTWISE = {"*": PRODUCT, "+": SUM, "minimum": ATOM, "maximum": ATOM}
 
 
@@ -152,9 +159,9 @@ class Pointwise(Schedule):
     operator: str
     parts: tuple[Schedule, ...]
 
-    def _at(self, t, k, xp):
+    def _at(self, t, phase, xp):
         operation = {"*": operator.mul, "+": operator.add}.get(self.operator) or getattr(xp, self.operator)
-        return reduce(operation, (part._at(t, k, xp) for part in self.parts))
+        return reduce(operation, (part._at(t, phase, xp) for part in self.parts))
 
     def _length(self, k):
         return longest(*(part._length(k) for part in self.parts))
@@ -223,7 +230,7 @@ def multiply(left: Any, right: Any) -> Schedule:
     schedule, factor = (left, right) if isinstance(left, Schedule) else (right, left)
     factor = _positive(factor, schedule)
     if isinstance(schedule, Scale):
-        return Scale(factor * schedule.peak, schedule.shape)
+        return Scale(_positive(factor * schedule.peak, schedule.shape), schedule.shape)
     return Scale(factor, schedule)
 
 
@@ -255,7 +262,7 @@ def _positive(factor: Any, schedule: Schedule) -> Any:
         factor, bool
     ):
         try:
-            return number(factor, "a rate is positive and finite; write, for example, 3e-4", positive=True)
+            return number(factor, _RATE, positive=True)
         except Refused as refused:
             why = str(refused)
     raise Refused(f"{written(factor)} next to {schedule._written()[0] or 'a schedule'}: {why}")

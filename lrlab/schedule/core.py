@@ -35,6 +35,7 @@ _scalar = SimpleNamespace(
 )  # fmt: skip
 _BLOCK = 2**16  # steps evaluated at once on the host: what fits into the cache is three times as fast
 _PARTS = 10_000  # parts that are named at most: nobody reads more, and cycles in cycles are billions
+WHOLE = (0, 1)  # nothing of a step is gone and all is left; inside a stretched cycle, a step lasts several
 SEQUENCE, SUM, PRODUCT, ATOM = range(4)  # how tightly Python binds >>, + and *
 
 
@@ -70,11 +71,11 @@ class Schedule(Node, ABC):
                 f"a schedule is evaluated at whole steps, not at {step!r}; write s(100) or s(np.arange(1000))"
             )
         if isinstance(step, jax.Array) or self._lives_in == "jax":
-            return jnp.asarray(self._at(_count(jnp.asarray(step), jnp), 1, jnp)).astype(jnp.float32)
+            return jnp.asarray(self._at(jnp.asarray(_count(step), jnp.int32), WHOLE, jnp)).astype(jnp.float32)
         if self._lives_in == "numpy":
-            return np.asarray(self._at(_count(np.asarray(step), np), 1, np)).astype(np.float32)[()]
+            return np.asarray(self._at(np.asarray(_count(step)), WHOLE, np)).astype(np.float32)[()]
         if np.ndim(step) == 0:
-            return np.float32(self._at(min(max(int(step), 0), LAST_STEP), 1, _scalar))
+            return np.float32(self._at(int(_count(step)), WHOLE, _scalar))
         return self._over_blocks(np.asarray(step))
 
     def resolve(self, horizon: Horizon) -> Self:
@@ -156,15 +157,16 @@ class Schedule(Node, ABC):
     def __hash__(self) -> int:
         return hash(repr(self))
 
-    # What a node defines. `k` stretches time: every duration lasts k times as long (1 outside `repeat`).
+    # What a node defines.
 
     @abstractmethod
-    def _at(self, t: Any, k: Any, xp: Any) -> Any:
-        """The value at step t >= 0; holds for t beyond the end."""
+    def _at(self, t: Any, phase: Any, xp: Any) -> Any:
+        """The value at step t >= 0, of which the shares `phase` = (gone, left) have passed and are to come; holds beyond
+        the end."""
 
     @abstractmethod
     def _length(self, k: Any) -> Any:
-        """Length in steps."""
+        """Length in steps if every duration lasts k times as long."""
 
     @abstractmethod
     def _exact(self, horizon: Horizon) -> Fraction | None:
@@ -172,11 +174,15 @@ class Schedule(Node, ABC):
 
     @abstractmethod
     def _fit(self, horizon: Horizon, steps: int) -> Any:
-        """The schedule in whole steps, made to last `steps`."""
+        """The schedule in whole steps: `steps` of them if a part takes the rest of the run, else its own, rounded."""
+
+    def _fit_between(self, horizon: Horizon, begin: Fraction, end: Fraction) -> Any:
+        """The schedule in whole steps, begun and ended where they fall before rounding."""
+        return self._fit(horizon, whole(end) - whole(begin))
 
     @abstractmethod
     def _marks(self, begin: int, k: int) -> Iterator[tuple[str, int, int]]:
-        """Name, begin and end of each part, begun at step `begin`."""
+        """Name, begin and end of each part, begun at step `begin`, every duration k times as long."""
 
     @abstractmethod
     def _written(self) -> tuple[str, int]:
@@ -200,8 +206,8 @@ class Schedule(Node, ABC):
     def _over_blocks(self, steps: np.ndarray) -> np.ndarray:
         values = np.empty(steps.size, np.float32)
         for block in range(0, steps.size, _BLOCK):
-            t = _count(steps.reshape(-1)[block : block + _BLOCK], np)
-            values[block : block + _BLOCK] = self._at(t, 1, np)
+            t = _count(steps.reshape(-1)[block : block + _BLOCK])
+            values[block : block + _BLOCK] = self._at(t, WHOLE, np)
         return values.reshape(steps.shape)
 
     def _enclosed(self, level: int) -> str:
@@ -217,8 +223,11 @@ def few(marks: Iterable[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     return named
 
 
-def _count(step: Any, xp: Any) -> Any:
-    """Steps of any integer dtype as int32, or int64 on the host, between 0 and the last step."""
+def _count(step: Any) -> Any:
+    """Steps of any integer type between 0 and the last step: an int, int64 on the host or int32 of jax."""
+    if isinstance(step, int):
+        return min(max(step, 0), LAST_STEP)
+    xp = jnp if isinstance(step, jax.Array) else np
     last = min(LAST_STEP, int(xp.iinfo(step.dtype).max))
     return xp.clip(step, 0, last).astype(xp.int64 if xp is np else xp.int32)
 

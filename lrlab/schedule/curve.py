@@ -100,7 +100,8 @@ class Sqrt(Curve):
     """a + (b - a) sqrt(u); as a decay the "1-sqrt" cooldown (Haegele et al. 2024)."""
 
     def shares(self, u, r, xp):
-        return xp.sqrt(u), r / (1 + xp.sqrt(u))
+        root = xp.where(u > 0, xp.sqrt(xp.where(u > 0, u, 1.0)), 0.0)  # the slope at 0 is infinite
+        return root, r / (1 + root)
 
 
 class Geometric(Curve):
@@ -123,6 +124,7 @@ class Power(Curve):
     p: Any
 
     def shares(self, u, r, xp):
+        u, r = xp.maximum(u, 0.0), xp.minimum(r, 1.0)  # a power of what is below 0 is 0
         if isinstance(self.p, float) and self.p in _SMALL:  # 1 - u**n = (1 - u)(1 + u + ... + u**(n - 1))
             powers = [u**i for i in range(int(self.p))]
             return u * powers[-1], r * sum(powers)

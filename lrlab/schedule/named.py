@@ -5,6 +5,7 @@ Peaks are learning rates; durations are steps, strings with a unit, or None for 
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,10 @@ def multi_step(peak: float, milestones: Sequence[int], factor: float = 0.1) -> S
     >>> multi_step(0.1, [32_000, 48_000])
     0.1 * stable(32000) >> 0.1 * stable(16000) >> 0.1 * stable()
     """
-    lasting = np.diff([0, *milestones])
-    if not len(lasting) or np.any(lasting <= 0):
-        raise Refused(f"multi_step(milestones={written(list(milestones))}): write steps in ascending order, [30, 60]")
-    schedule = peak * stable(int(lasting[0]))
-    for over in [*map(int, lasting[1:]), None]:
+    sentence = f"multi_step(milestones={written(list(milestones))}): write whole steps in ascending order, [30, 60]"
+    first, *others = _between(milestones, sentence)
+    schedule = peak * stable(first)
+    for over in [*others, None]:
         schedule = schedule >> factor * stable(over)
     return schedule
 
@@ -267,17 +267,18 @@ def wsd_s(
     >>> wsd_s(1e-3, [1000, 2000], 50)
     1e-3 * join(warmup(50), stable(850), decay(100, to=0.1), stable(900), decay(100, to=0.1))
     """
-    lasting = np.diff([0, *ends])
+    sentence = (
+        f"wsd_s(ends={written(list(ends))}, warmup_steps={written(warmup_steps)}): write whole steps, the ends in ascending "
+        f"order and the first after the warm-up and its cooldown, such as [1000, 2000]"
+    )
+    lasting = _between(ends, sentence)
     share = number(
         share, f"wsd_s(share={written(share)}): a share of each phase, above 0 and up to 1", positive=True, most=1.0
     )
-    cooldowns = [math.ceil(share * int(over)) for over in lasting]
-    if not len(lasting) or np.any(lasting <= 0) or lasting[0] < warmup_steps + cooldowns[0]:
-        raise Refused(
-            f"wsd_s(ends={written(list(ends))}, warmup_steps={warmup_steps}): write steps in ascending order, the first "
-            f"of them after the warm-up and its cooldown, such as [1000, 2000]"
-        )
-    phases = [(int(over) - down, down) for over, down in zip(lasting, cooldowns)]
+    cooldowns = [math.ceil(share * over) for over in lasting]
+    if not isinstance(warmup_steps, int | np.integer) or lasting[0] < warmup_steps + cooldowns[0]:
+        raise Refused(sentence)
+    phases = [(over - down, down) for over, down in zip(lasting, cooldowns)]
     parts = [part for flat, down in phases for part in (stable(flat), decay(down, to=to, curve=curve))]
     if warmup_steps:
         parts = [warmup(warmup_steps), stable(phases[0][0] - warmup_steps), *parts[1:]]
@@ -356,6 +357,9 @@ def one_cycle(peak: float, *, low: float = 0.1, cycle: Duration = "45%", to: flo
     >>> one_cycle(1.0)
     1 * warmup('45%', start=0.1) >> decay('45%', to=0.1) >> decay(to=0.01)
     """
+    low = number(
+        low, f"one_cycle(low={written(low)}): it begins at a share of the peak above 0, such as 0.1", positive=True
+    )
     end = number(to / low, f"one_cycle(to={written(to)}): it ends below low={written(low)} times the peak", most=1.0)
     return peak * warmup(cycle, start=low) >> decay(cycle, to=low) >> decay(to=end)
 
@@ -387,6 +391,16 @@ def range_test(low: float = 1e-7, high: float = 10.0) -> Schedule:
     ramp(start=1e-5, to=1, curve=geometric)
     """
     return ramp(start=low, to=high, curve=geometric)
+
+
+def _between(steps: Sequence[int], sentence: str) -> list[int]:
+    """How many steps lie between each and the one before, from 0 on."""
+    if not all(isinstance(step, int | np.integer) for step in steps):
+        raise Refused(sentence)
+    lasting = [int(end) - int(begin) for begin, end in pairwise([0, *steps])]
+    if min(lasting, default=0) <= 0:
+        raise Refused(sentence)
+    return lasting
 
 
 def _height(base: Any, peak: Any) -> Any:

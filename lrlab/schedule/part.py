@@ -24,9 +24,7 @@ class Part(Schedule):
         return self.over * k
 
     def _exact(self, horizon):
-        if self.over is None or isinstance(self.over, int | str):
-            return None if self.over is None else horizon.exact(self.over)
-        raise Refused("a schedule with arrays as durations cannot be resolved; resolve first, then stack the schedules")
+        return None if self.over is None else horizon.exact(self.over)
 
     def _fit(self, horizon, steps):
         return self.replace(over=steps)
@@ -51,11 +49,17 @@ class Part(Schedule):
         return Refused(f"{self} is not yet in steps; write schedule.resolve(Horizon(steps=...)) first")
 
 
-def _between(a: Any, b: Any, curve: Curve, t: Any, over: Any, xp: Any) -> Any:
+def held(t: Any, phase: Any, over: Any, xp: Any) -> tuple[Any, Any]:
+    """Step and phase, which stand still from the end of `over` on."""
+    (gone, left), going = phase, t < over
+    return xp.minimum(t, over), (xp.where(going, gone, 0), xp.where(going, left, 1))
+
+
+def _between(a: Any, b: Any, curve: Curve, t: Any, phase: Any, over: Any, xp: Any) -> Any:
     """The level at step t of a way from a to b that takes `over` steps; b if it takes none."""
-    t = xp.minimum(t, over)
+    t, (gone, left) = held(t, phase, over, xp)
     d = xp.maximum(over, 1)
-    return curve(a, b, xp.where(over == 0, 1.0, t / d), (over - t) / d, xp)
+    return curve(a, b, xp.where(over == 0, 1.0, (t + gone) / d), (over - 1 - t + left) / d, xp)
 
 
 class Warmup(Part):
@@ -66,14 +70,14 @@ class Warmup(Part):
     start: Any = 0.0
     curve: Curve = linear
 
-    def _at(self, t, k, xp):
-        return _between(self.start, 1.0, self.curve, t, self._length(k), xp)
+    def _at(self, t, phase, xp):
+        return _between(self.start, 1.0, self.curve, t, phase, self._length(1), xp)
 
 
 class Stable(Part):
     """The level, held."""
 
-    def _at(self, t, k, xp):
+    def _at(self, t, phase, xp):
         return xp.where(t >= 0, 1.0, 1.0)
 
 
@@ -84,8 +88,8 @@ class Decay(Part):
     to: Any = 0.0
     curve: Curve = linear
 
-    def _at(self, t, k, xp):
-        return _between(1.0, self.to, self.curve, t, self._length(k), xp)
+    def _at(self, t, phase, xp):
+        return _between(1.0, self.to, self.curve, t, phase, self._length(1), xp)
 
     def _ends_at_zero(self):
         return self.curve.arrives and is_zero(self.to)
@@ -99,8 +103,8 @@ class Ramp(Part):
     to: Any
     curve: Curve = linear
 
-    def _at(self, t, k, xp):
-        return _between(self.start, self.to, self.curve, t, self._length(k), xp)
+    def _at(self, t, phase, xp):
+        return _between(self.start, self.to, self.curve, t, phase, self._length(1), xp)
 
     def _ends_at_zero(self):
         return self.curve.arrives and is_zero(self.to)
@@ -112,13 +116,15 @@ class Rsqrt(Part):
     over: Duration = None
     timescale: Any = None
 
-    def _at(self, t, k, xp):
+    def _at(self, t, phase, xp):
         if isinstance(self.timescale, str):
             raise self._unresolved()
-        t = t if self.over is None else xp.minimum(t, self._length(k))
-        return xp.sqrt(1 / (1 + t / self.timescale / k))
+        t, (gone, _) = (t, phase) if self.over is None else held(t, phase, self._length(1), xp)
+        return xp.sqrt(1 / (1 + (t + gone) / self.timescale))
 
     def _fit(self, horizon, steps):
+        if not isinstance(self.timescale, str):
+            return self.replace(over=steps)
         return self.replace(over=steps, timescale=max(whole(horizon.exact(self.timescale)), 1))
 
     def _written(self):
@@ -134,9 +140,9 @@ class InverseTime(Part):
     _: KW_ONLY
     power: Any = 1.0
 
-    def _at(self, t, k, xp):
-        t = t if self.over is None else xp.minimum(t, self._length(k))
-        return xp.exp(-self.power * xp.log1p(self.rate * (t / k)))
+    def _at(self, t, phase, xp):
+        t, (gone, _) = (t, phase) if self.over is None else held(t, phase, self._length(1), xp)
+        return xp.exp(-self.power * xp.log1p(self.rate * (t + gone)))
 
     def _written(self):
         rest = "" if self.over is None else f", {written(self.over)}"
@@ -151,7 +157,7 @@ class InverseTime(Part):
 class Off(Part):
     """Zero."""
 
-    def _at(self, t, k, xp):
+    def _at(self, t, phase, xp):
         return xp.where(t >= 0, 0.0, 0.0)
 
     def _ends_at_zero(self):
@@ -163,9 +169,9 @@ class Table(Schedule):
 
     values: Any
 
-    def _at(self, t, k, xp):
+    def _at(self, t, phase, xp):
         values = xp.asarray(self.values)
-        return values[..., xp.minimum(t // k, values.shape[-1] - 1)]
+        return values[..., xp.minimum(t, values.shape[-1] - 1)]
 
     def _length(self, k):
         return np.shape(self.values)[-1] * k

@@ -21,8 +21,8 @@ _HOW = "write whole steps as an int, or a unit: '20%', '5ep' (epochs), '3e6ex' (
 def duration(over: Any, where: str) -> Any:
     """`over` checked: a count of steps, a string with a unit, or None for the rest of the run.
 
-    Raises `Refused` for floats (is 1.0 one step or all of it?), negative counts and unknown units. Integer arrays
-    and tracers pass, so that durations can be swept inside a compiled program.
+    Raises `Refused` for floats (is 1.0 one step or all of it?), negative counts, unknown units and NumPy's arrays. Integer
+    arrays of JAX and tracers pass, so that durations can be swept inside a compiled program.
     """
     if over is None or isinstance(over, jax.Array) and jax.numpy.issubdtype(over.dtype, jax.numpy.integer):
         return over
@@ -83,8 +83,12 @@ class Horizon:
 
     def exact(self, over: int | str) -> Fraction:
         """The duration in steps, as an exact fraction (integer arithmetic: tokens beyond 2**31 are safe)."""
+        if isinstance(over, int | np.integer):
+            return Fraction(int(over))
         if not isinstance(over, str):
-            return Fraction(over)
+            raise Refused(
+                "a schedule with arrays as durations cannot be resolved; resolve first, then stack the schedules"
+            )
         number, unit = _WRITTEN.fullmatch(over).groups()  # type: ignore[union-attr]
         amount = Fraction(number)
         if unit == "%":

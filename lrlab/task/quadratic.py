@@ -1,6 +1,7 @@
 """The noisy quadratic: a loss whose optimum, curvature and gradient noise are known exactly."""
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lrlab.refusal import Refused
 from lrlab.schedule import Horizon
 from lrlab.task import Data, Params, check
 
@@ -42,6 +44,8 @@ class Quadratic:
         check.positive(self, "dimensions")
         for name in ("power", "sigma", "start"):
             check.between(self, name, 0.0, float("inf"))
+        if not isinstance(self.optimum, int | float) or not math.isfinite(self.optimum):
+            raise Refused(f"Quadratic(optimum={self.optimum!r}): write a number, such as 0.0")
 
     @property
     def eigenvalues(self) -> np.ndarray:

@@ -67,8 +67,14 @@ def _distinct(path: str | None, validation: str) -> None:
         raise Refused(
             f"{path or _DEFAULT} and validation={validation}: one is bytes and one tokens; give two of a kind"
         )
-    if path and (both := set(tokens.files(path)) & set(tokens.files(validation))):
+    if path and (both := _sources(path) & _sources(validation)):
         raise Refused(f"{min(both)} is in {path} and in validation={validation}: held out is what is not learned from")
+
+
+def _sources(path: str) -> set[Path]:
+    """The files that are read for `path`, each by its one real name."""
+    files = tokens.files(path) if tokens.named(path) or not Path(path).is_dir() else _files(Path(path))
+    return {file.resolve() for file in files}
 
 
 @functools.cache

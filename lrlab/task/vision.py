@@ -47,9 +47,11 @@ class Digits:
         check.choices(self)
         check.between(self, "dropout", 0.0, 1.0)
         check.between(self, "l2", 0.0, float("inf"))
+        if not isinstance(self.hidden, list | tuple) or not all(
+            isinstance(width, int) and width > 0 for width in self.hidden
+        ):
+            raise Refused(f"Digits(hidden={self.hidden!r}): write positive whole numbers, such as (32, 32)")
         object.__setattr__(self, "hidden", tuple(self.hidden))  # a list would not hash
-        if not all(isinstance(width, int) and width > 0 for width in self.hidden):
-            raise Refused(f"Digits(hidden={self.hidden}): write positive whole numbers, such as (32, 32)")
         if self.network == "cnn" and not 1 <= len(self.hidden) <= 3:
             raise Refused(f"Digits(network='cnn', hidden={self.hidden}): pooling halves 8 pixels; write 1 to 3 widths")
 

@@ -99,13 +99,14 @@ def decay_timescale(rate: Any, weight_decay: Any) -> Any:
     return 1 / (rate * weight_decay)
 
 
-def edge_of_stability(sharpness: Any, momentum: float = 0.0, averaged: bool = False) -> Any:
+def edge_of_stability(sharpness: Any, momentum: float = 0.0, averaged: bool = False, nesterov: bool = False) -> Any:
     """The highest rate that is stable at a measured sharpness, the largest eigenvalue of the Hessian: (2 + 2 m) / sharpness.
 
     Args:
         sharpness: of the preconditioned Hessian for Adam (Cohen et al. 2022), at an `averaged` momentum b1.
         momentum: the heavy ball's m (Cohen et al. 2021).
         averaged: whether the gradient enters the momentum times 1 - m, which raises the limit: 38 / sharpness at 0.9.
+        nesterov: whether the momentum looks ahead, which lowers it by 1 + 2 m.
 
     Full-batch training drifts to this edge and stays; noise keeps small batches below. It is a limit, not a target.
 
@@ -114,12 +115,13 @@ def edge_of_stability(sharpness: Any, momentum: float = 0.0, averaged: bool = Fa
     >>> round(edge_of_stability(1.0, momentum=0.9, averaged=True))
     38
     """
-    return (2 + 2 * momentum) / ((1 - momentum) * sharpness if averaged else sharpness)
+    limit = (2 + 2 * momentum) / ((1 - momentum) * sharpness if averaged else sharpness)
+    return limit / (1 + 2 * momentum) if nesterov else limit
 
 
 def rules(
     *, peak: float, steps: int, batch: int, adam: bool, warm: int = 0, b1: float | None = None, b2: float | None = None,
-    weight_decay: float | None = None, width: int | None = None,
+    weight_decay: float | None = None, width: int | None = None, nesterov: bool = False,
 ) -> list[Rule]:  # fmt: skip
     """The rules that apply to a run, with their numbers.
 
@@ -130,6 +132,7 @@ def rules(
         b1, b2: Adam's, or in b1 the momentum of gradient descent.
         weight_decay: multiplied by the rate.
         width: of the model.
+        nesterov: whether the momentum looks ahead.
     """
     found = [
         Rule("horizon", f"for {2 * steps} steps a peak of {horizon_scaling(peak, steps, 2 * steps):.3g} (by theory {horizon_scaling(peak, steps, 2 * steps, 0.5):.3g})", "of one shape, at this batch", "Bjorck et al. 2024; Schaipp et al. 2025"),
@@ -181,7 +184,7 @@ def rules(
                 "Yang et al. 2022",
             )
         )
-    limit = edge_of_stability(peak, b1 or 0.0, averaged=adam)
+    limit = edge_of_stability(peak, b1 or 0.0, averaged=adam, nesterov=nesterov)
     what = "preconditioned sharpness" if adam else "sharpness"
     found.append(
         Rule(

@@ -155,6 +155,11 @@ def test_fixed(rates, anneal, shrink, warm, each):
     assert_follows(ours, rate)
 
 
+def test_rates_of_epochs_may_be_an_array():
+    one = fairseq.FixedLRSchedule(base_lr=[0.1, 0.2], updates_per_epoch=3)
+    assert fairseq.FixedLRSchedule(base_lr=np.array([0.1, 0.2]), updates_per_epoch=3) == one
+
+
 @given(PEAKS, SHARES, WARM, STEPS, SHRINKS)
 def test_step(peak, low, warm, each, factor):
     low *= peak

@@ -198,6 +198,7 @@ def test_what_the_peers_produced(label):
     ("call", "sentence"),
     [
         (lambda: BIG(warmup_steps=10), "the warm-up of 10 steps leaves none for the decay; shorten it"),
+        (lambda: big_vision.create_learning_rate_schedule(1, decay_type="linear", warmup_steps=3), "the warm-up of 3 steps leaves none for the decay; shorten it"),
         (lambda: BIG(cooldown_steps=11), "the cooldown of 11 steps is longer than the run; shorten it"),
         (lambda: BIG(warmup_steps=1, warmup_percent=0.1), "warmup_steps, percent) says 2 times how long the warmup lasts; leave one"),
         (lambda: BIG(warmup_epochs=1), "create_learning_rate_schedule(batch_size=None): batch_size is a whole number of steps"),

@@ -56,6 +56,12 @@ def test_schedulers_of_torch_are_asked_once_too_often():
     assert [round(float(cosine(t)), 6) for t in range(3)] == [0.2, 0.05, 0.0]  # 2/(1 + cos(pi/2)) of the rate at first
 
 
+def test_cycles_that_grow_in_length_and_height_are_cut_before_what_follows():
+    cycles = ignite.CosineAnnealingScheduler(0.1, 0.01, 10, 2, 2, 2)
+    joined = ignite.ConcatScheduler([cycles, ignite.LinearCyclicalScheduler(0.5, 0.6, 10)], [25])
+    assert_agrees(joined, [*cycles(range(25)), 0.5, 0.52, 0.54])
+
+
 LINEAR_WARM = "ignite create_lr_scheduler_with_warmup"
 WARM, CYCLES = "warmup3_cosine_total10", "CYCLIC / RESTARTS"
 

@@ -24,6 +24,23 @@ def test_a_ratio_loses_only_rounding(a, b):
     assert abs(ratio(a, b) - a / b) <= 4e-16 * (a / b)
 
 
+@given(st.integers(1, 9), st.integers(2, 5), st.integers(1, 3), st.sampled_from([1.5, 2.0]), st.integers(1, 300))
+def test_cycles_that_grow_are_cut(each, times, stretch, shrink, steps):
+    schedule = lr.repeat(lr.warmup(each) >> lr.decay(each, to=0.5), times, stretch=stretch, shrink=shrink)
+    begun = first(schedule, steps)
+    assert begun.length == steps
+    assert_agrees(begun, schedule(np.arange(steps)), peak=shrink**times)
+    assert lr.parse(repr(begun)) == begun
+
+
+@given(st.integers(1, 20), st.integers(1, 40), st.integers(1, 60))
+def test_cycles_that_end_are_held_there(each, over, steps):
+    schedule = lr.repeat(lr.decay(each, to=0.5), over=over)
+    for begun in (first(schedule, steps), first(2 * schedule, steps).shape):
+        assert begun.length == steps
+        assert_agrees(begun, schedule(np.arange(steps)))
+
+
 def test_what_goes_on_for_ever_is_ended():
     assert (
         repr(first(0.1 * lr.repeat(lr.stable(30), shrink=0.1), 45)) == "0.1 * repeat(stable(30), over=45, shrink=0.1)"

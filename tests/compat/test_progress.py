@@ -115,6 +115,7 @@ COSINE = fvcore.CosineParamScheduler(1, 0)
         (lambda: fastai.ParamScheduler(fastai.SchedNo(1, 1)), "write the scheduler of the rate, {'lr': SchedCos(0.1, 0)}"),
         (lambda: fastai.fit_one_cycle(0, 0.1, steps_per_epoch=9), "fit_one_cycle(n_epoch=0): n_epoch is a whole number of steps from 1 on"),
         (lambda: fvcore.MultiStepParamScheduler([1, 0.1]), "MultiStepParamScheduler needs num_updates or milestones; write num_updates=1000"),
+        (lambda: fvcore.MultiStepParamScheduler([1], milestones=[]), "MultiStepParamScheduler needs num_updates or milestones"),
         (lambda: fvcore.MultiStepParamScheduler([1, 0.1], 9, [9]), "milestones ascend to num_updates=9, and there is one value more than there are before it"),
         (lambda: fvcore.StepParamScheduler(9, []), "StepParamScheduler(values=[]): write at least one value, [0.1, 0.01]"),
         (lambda: fvcore.CompositeParamScheduler([COSINE], [0.5], ["fixed"]), "CompositeParamScheduler(lengths=[0.5]): they add up to 0.5, not to 1"),
@@ -122,7 +123,7 @@ COSINE = fvcore.CosineParamScheduler(1, 0)
         (lambda: fvcore.CompositeParamScheduler([COSINE], [1], ["fix"]), "there is no interval_scaling of CompositeParamScheduler 'fix'"),
         (lambda: fvcore.LRMultiplier(lr.decay(), 9, base_lr=1), "LRMultiplier of decay(): what it is made of are schedules of the progress"),
     ],
-    ids=range(12),
+    ids=range(13),
 )  # fmt: skip
 def test_what_they_refuse_is_refused_in_a_sentence(call, sentence):
     with pytest.raises(lr.Refused) as refusal:

@@ -59,7 +59,7 @@ def create_learning_rate_schedule(
     cool = _duration("cooldown", durations, data_size, batch_size, total)
     if durations:
         raise Refused(f"{_WHERE}({', '.join(durations)}=...) is none of its arguments")
-    if total > 1 and warm >= total:
+    if warm > 1 and warm >= total:
         raise Refused(
             f"{_WHERE}(total_steps={total}): the warm-up of {warm} steps leaves none for the decay; shorten it"
         )

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from math import floor, log
 from typing import Any
 
+import numpy as np
+
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
@@ -164,7 +166,7 @@ def FixedLRSchedule(
     join(0.1 * stable(500), 0.05 * stable(1000), 0.025 * repeat(stable(500), shrink=0.5))
     """
     where = "FixedLRSchedule"
-    rates = [check.rate(rate, where) for rate in (base_lr if isinstance(base_lr, Sequence) else [base_lr])]
+    rates = [check.rate(rate, where) for rate in (base_lr if isinstance(base_lr, Sequence | np.ndarray) else [base_lr])]
     warm = check.steps(warmup_updates, where, "warmup_updates")
     rise = words.warmup(warm - 1, start=1 / warm) if warm > 1 else words.stable()
     if len(rates) == 1 and force_anneal is None:

@@ -13,10 +13,11 @@ import numpy as np
 from lrlab.refusal import Refused
 from lrlab.schedule import words
 from lrlab.schedule.compat import check
+from lrlab.schedule.compat.piece import ascending
 from lrlab.schedule.compat.progress import Leg, laid, legs_of, steps_of
 from lrlab.schedule.compat.rates import hold, way
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import Curve, cosine, geometric, linear, power
+from lrlab.schedule.curve import Curve, cosine, geometric, linear
 from lrlab.schedule.write import written
 
 
@@ -63,7 +64,7 @@ def SchedPoly(start: float, end: float, power: float, *, steps: int | None = Non
     >>> SchedPoly(0.1, 0, 2, steps=100)
     0.1 * decay(100, curve=power(2))
     """
-    return _way("SchedPoly", start, end, _power(check.share(power, "SchedPoly", "power", positive=True)), steps)
+    return _way("SchedPoly", start, end, ascending(check.share(power, "SchedPoly", "power", positive=True)), steps)
 
 
 def combine_scheds(pcts: Sequence[float], scheds: Sequence[Schedule], *, steps: int | None = None) -> Schedule:
@@ -214,10 +215,6 @@ def fine_tune(
 
 def _float32(share: float) -> float:
     return float(np.float32(share))
-
-
-def _power(p: float) -> Curve:
-    return linear if p == 1 else power(p)
 
 
 def _updates(where: str, epochs: Any, steps_per_epoch: Any) -> int:

@@ -87,7 +87,7 @@ def MultiStepParamScheduler(
     join(1 * stable(60), 0.1 * stable(20), 0.01 * stable(10))
     """
     where = "MultiStepParamScheduler"
-    if num_updates is None and milestones is None:
+    if num_updates is None and (milestones is None or not len(milestones)):
         raise Refused(f"{where} needs num_updates or milestones; write num_updates=1000")
     rates = [check.share(value, where, "values") for value in values]
     each = ceil((num_updates or 0) / max(len(rates), 1))

@@ -6,11 +6,11 @@ from typing import Any
 from lrlab.refusal import Refused, unknown
 from lrlab.schedule import named, words
 from lrlab.schedule.compat import check, fields
-from lrlab.schedule.compat.piece import bend, first, later, piece, rsqrt
+from lrlab.schedule.compat.piece import ascending, bend, first, later, piece, rsqrt
 from lrlab.schedule.compat.product import product
 from lrlab.schedule.compat.rates import chain, hold, legs, piecewise_constant, way
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import Curve, cosine, linear, power
+from lrlab.schedule.curve import Curve, cosine
 
 _WHERE = "get_schedule_fn"
 _WARMUP, _PLATEAU = "_warmup", "_decay_lr_on_plateau"
@@ -206,8 +206,7 @@ def _wave(over: int, after: check.After) -> Schedule:
 
 
 def _ascending(value: Any, name: str) -> Curve:
-    p = _share(value, name, positive=True)
-    return linear if p == 1 else power(p)
+    return ascending(_share(value, name, positive=True))
 
 
 def _rate(base_lr: Any) -> float:

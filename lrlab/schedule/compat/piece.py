@@ -1,5 +1,6 @@
 """What peers' schedules are put together from: ways between two levels, pieces of them, first steps, and tables."""
 
+from bisect import bisect_right
 from typing import Any
 
 from lrlab.refusal import Refused
@@ -8,7 +9,7 @@ from lrlab.schedule.clock import Repeat, Shift, Stairs
 from lrlab.schedule.combine import Pointwise, Scale, Sequence, Then, then
 from lrlab.schedule.compat import check
 from lrlab.schedule.core import Schedule
-from lrlab.schedule.curve import Curve, linear, polynomial, span
+from lrlab.schedule.curve import Curve, linear, polynomial, power, span
 from lrlab.schedule.part import Part, Table
 from lrlab.schedule.time import LAST_STEP, Horizon
 from lrlab.schedule.write import written
@@ -41,13 +42,22 @@ def piece(curve: Curve, begin: float, end: float) -> Curve:
     return span(begin, end) if curve == linear else curve @ span(begin, end)
 
 
-def bend(power: float) -> Curve:
-    """The curve of (1 - u)**power.
+def bend(p: float) -> Curve:
+    """The curve of (1 - u)**p.
 
     >>> bend(1), bend(2)
     (linear, polynomial(2))
     """
-    return linear if power == 1 else polynomial(power)
+    return linear if p == 1 else polynomial(p)
+
+
+def ascending(p: float) -> Curve:
+    """The curve of u**p.
+
+    >>> ascending(1), ascending(2)
+    (linear, power(2))
+    """
+    return linear if p == 1 else power(p)
 
 
 def rsqrt(timescale: float, over: int | None = None) -> Schedule:
@@ -101,6 +111,8 @@ def first(schedule: Schedule, steps: int) -> Schedule:
     match schedule:
         case Scale(shape=Repeat()):
             return schedule.replace(shape=first(schedule.shape, steps))
+        case Repeat(over=int() as over) if over < steps:
+            return _held(schedule, steps - over)
         case Repeat() if not schedule.schedule._claims() and steps <= schedule.schedule.length:
             return first(schedule.schedule, steps)
     if schedule._claims():
@@ -146,11 +158,8 @@ def _cut(schedule: Any, steps: int) -> Schedule:
             )
         case Sequence():
             return _cut_sequence(schedule, steps)
-        case Repeat() if schedule.shrink > 1:  # such cycles are counted
-            whole, rest = divmod(steps, schedule.schedule.length)
-            last = schedule.shrink**whole * first(schedule.schedule, rest) if rest else None
-            parts = [schedule.replace(times=whole) if whole else None, last]
-            return words.join(*filter(None, parts))
+        case Repeat() if schedule.shrink > 1:
+            return _cut_growing(schedule, steps)
         case Repeat():
             return schedule.replace(times=None, over=steps)
         case Shift():
@@ -182,6 +191,20 @@ def _cut_sequence(schedule: Sequence, steps: int) -> Schedule:
             kept.append(part if not part._claims() and part.length == lasts else first(part, lasts))
         steps -= lasts
     return kept[0] if len(kept) == 1 else schedule.replace(parts=tuple(kept))
+
+
+def _cut_growing(schedule: Repeat, steps: int) -> Schedule:
+    """Cycles that are counted since each is higher than the one before: level ones, times how high they are."""
+    each = schedule.schedule.length
+    counts = range(1, schedule.times + 1)  # type: ignore[operator]
+    whole = bisect_right(counts, steps, key=lambda n: each * schedule._cycles(n))
+    rest = steps - each * schedule._cycles(whole)
+    if not rest:
+        return schedule.replace(times=whole)
+    heights = schedule.replace(schedule=words.stable(each), times=whole)
+    return schedule.replace(times=None, over=steps, shrink=1.0) * words.join(
+        heights, schedule.shrink**whole * words.stable(rest)
+    )
 
 
 def _held(schedule: Schedule, rest: int) -> Schedule:

@@ -9,12 +9,11 @@ from typing import Any
 from lrlab.refusal import Refused
 from lrlab.schedule import named, words
 from lrlab.schedule.compat import check, optax
-from lrlab.schedule.compat.piece import bend, first
+from lrlab.schedule.compat.piece import ascending, bend, first
 from lrlab.schedule.compat.product import product
 from lrlab.schedule.compat.rates import chain, hold, piecewise_constant, way
 from lrlab.schedule.core import Schedule
 from lrlab.schedule.curve import Curve, cosine, geometric, linear
-from lrlab.schedule.curve import power as ascending
 from lrlab.schedule.write import written
 
 
@@ -39,7 +38,7 @@ def Polynomial(
     0.1 * decay(1000, to=0.1, curve=polynomial(2))
     """
     p = check.share(power, "Polynomial", "power", positive=True)
-    curves = {"start": linear if p == 1 else ascending(p), "limit": bend(p)}
+    curves = {"start": ascending(p), "limit": bend(p)}
     return _between("Polynomial", start, limit, curves[check.choice(origin, "Polynomial", "origin", curves)])
 
 
@@ -90,7 +89,7 @@ def LinearRampupPolynomialDecay(power: float = 1, **stages: Any) -> Schedule:
     1 * warmup(100) >> stable(100) >> decay(800, to=0.01)
     """
     p = check.share(power, "LinearRampupPolynomialDecay", "power", positive=True)
-    return _rampup("LinearRampupPolynomialDecay", linear if p == 1 else ascending(p), **stages)
+    return _rampup("LinearRampupPolynomialDecay", ascending(p), **stages)
 
 
 def LinearRampupCosineDecay(**stages: Any) -> Schedule:
