@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+import jax
+
 from lrlab.optim import (
     Batches,
     EarlyStopping,
@@ -206,23 +208,31 @@ class Experiment:
 
         Schedules go in as tables of their values, so that one program serves every schedule of this length.
         """
-
-        def tabled(schedule):
-            long = self.length * (1 + len(self.groups)) > _LONGEST_TABLE
-            return schedule if schedule is None or long else table(schedule, self.length)
-
+        decay = self.optimizer.hyperparameters.get("weight_decay")
+        groups = tuple(group.bound(self.schedule, decay) for group in self.groups)
+        schedule, optimizer, clip, groups = self._tabled((self.schedule, self.optimizer, self.clip, groups))
         return Member(
-            tabled(self.schedule),
-            self.optimizer,
+            schedule,
+            optimizer,
             seed,
-            self.clip,
+            clip,
             self.feedback,
             self.stop,
-            tuple(group.replace(schedule=tabled(group.schedule)) for group in self.groups),
+            groups,
             self.restart,
             self.batches,
             self.skip_nonfinite > 0,
             self.monitor,
+        )
+
+    def _tabled(self, tree: Any) -> Any:
+        """Every schedule in a tree as a table, unless that is too much memory."""
+        is_schedule = lambda node: isinstance(node, Schedule)
+        count = sum(map(is_schedule, jax.tree.leaves(tree, is_leaf=is_schedule)))
+        if self.length * count > _LONGEST_TABLE:
+            return tree
+        return jax.tree.map(
+            lambda node: table(node, self.length) if is_schedule(node) else node, tree, is_leaf=is_schedule
         )
 
     def effective(self) -> list[Effective]:

@@ -29,9 +29,11 @@ from lrlab.optim import (
     independent,
     layerwise,
     lion,
+    mechanic,
     muon,
     mup,
     opposed,
+    prodigy,
     rest,
     sgd,
     values_held,
@@ -78,6 +80,7 @@ def test_muon_decays_matrices_unless_a_group_says_otherwise():
     alone, _ = trained(muon(weight_decay=0.1).build(RATE), updates=3)
     grouped, _ = trained(muon(weight_decay=0.1).build(RATE, (group("bias", weight_decay=0.5), rest())), updates=3)
     chex.assert_trees_all_close(alone["head"], grouped["head"], rtol=1e-6)
+    chex.assert_trees_all_close(alone["layers"]["0"]["kernel"], grouped["layers"]["0"]["kernel"], rtol=1e-6)
     assert np.all(alone["layers"]["0"]["bias"][-1] > grouped["layers"]["0"]["bias"][-1])
 
 
@@ -291,6 +294,20 @@ def test_the_table_holds_what_updates_use():
         np.testing.assert_allclose([row.first, row.peak, row.last], [rates[0], rates.max(), rates[-1]], rtol=1e-6)
     assert [row.weight_decay for row in rows] == ["0.1", "0.3", "0.2"]
     assert [row.name for row in effective(sgd(), RATE, (), PARAMS, 20)] == ["all"]
+
+
+def test_a_decay_that_is_not_applied_is_not_reported():
+    told = lambda optimizer, groups: [row.weight_decay for row in effective(optimizer, RATE, groups, PARAMS, 20)]
+    groups = (group("kernel|head|embedding"), rest())
+    assert told(muon(weight_decay=0.1), groups) == ["0.1", None]
+    assert told(muon(weight_decay=0.1), (group("kernel"), rest(weight_decay=0.2))) == ["0.1", "0.2"]
+    assert told(muon(weight_decay=0.1), ()) == ["0.1"]
+    assert told(mechanic(adamw(weight_decay=0.3)), ()) == ["0.3"]
+    assert told(mechanic(sgd()), ()) == [None]
+    assert told(prodigy(weight_decay=0.2), ()) == ["0.2"]
+    used = lr.values_used(muon(weight_decay=0.1).build(RATE, groups).init(PARAMS))
+    assert used["weight_decay[kernel|head|embedding]"] == np.float32(0.1)
+    assert used["weight_decay[rest]"] == 0
 
 
 # --- in a run --------------------------------------------------------------------------------------------------------

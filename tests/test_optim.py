@@ -6,9 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.tree_util import tree_leaves_with_path
 
 import lrlab as lr
 from lrlab.optim import OPTIMIZERS
+from lrlab.task import parameters
+from lrlab.task.language import Language
 
 RATE = (1e-2 * lr.warmup(4) >> lr.decay(16, to=0.1)).resolve(lr.Horizon(steps=20))
 PARAMS = {"matrix": np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4), "vector": np.ones(3, np.float32)}
@@ -40,7 +43,9 @@ def test_an_optimizer_equals_optax_with_the_same_schedule(name):
         "adagrad": lambda s: optax.adagrad(s),
         "adadelta": lambda s: optax.adadelta(s),
         "lion": lambda s: optax.lion(s),
-        "muon": lambda s: optax.contrib.muon(s),
+        "muon": lambda s: optax.partition(
+            {"muon": optax.contrib.muon(s), "adam": optax.adam(s)}, {"matrix": "muon", "vector": "adam"}
+        ),
     }
     (ours, _), _ = trained(OPTIMIZERS[name]().build(RATE), PARAMS)
     (theirs, _), _ = trained(same[name](RATE), PARAMS)
@@ -60,6 +65,22 @@ def test_every_hyperparameter_takes_a_schedule_in_every_dtype(name, dtype):
     chex.assert_tree_all_finite(varied)
     chex.assert_trees_all_equal(constant, varied)
     assert all(value.dtype == jnp.float32 for value in lr.values_used(states).values())
+
+
+def test_muon_leaves_input_and_output_to_adam_as_jordan_does():
+    params = parameters(Language(width=16))
+    orthogonal = lr.optim.muon().build(RATE).init(params).inner.inner_states["muon"].inner_state[0].mu
+    paths = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in tree_leaves_with_path(orthogonal)]
+    assert {path.partition(".")[0] for path in paths} == {"layers"}
+    assert all(path.endswith("kernel") for path in paths)
+
+
+@pytest.mark.parametrize("name", ["embedding", "positions", "head", "bias"])
+def test_muon_s_adam_is_adam(name):
+    params = {name: {"kernel": PARAMS["matrix"] if name != "bias" else PARAMS["vector"]}}
+    (ours, _), _ = trained(lr.optim.muon().build(RATE), params)
+    (theirs, _), _ = trained(optax.adam(RATE), params)
+    chex.assert_trees_all_close(ours, theirs, rtol=2e-5, atol=2e-6)  # as above
 
 
 def test_the_state_reports_the_values_that_the_last_update_used():
@@ -127,6 +148,18 @@ def test_an_optimizer_is_written_as_it_is_read():
         (lambda: lr.scheduled(optax.sgd, learning_rate=1e-3 * lr.decay("20%")), "not yet in steps"),
         (lambda: lr.values_used(optax.sgd(0.1).init(PARAMS)), "holds no schedule"),
         (lambda: lr.optim.adam(b1="0.9"), "b1 is a number or a schedule"),
+        (lambda: lr.optim.adam(b1=1.0), r"adam\(b1=1\): b1 is a number from 0 on and below 1, such as 0.9"),
+        (lambda: lr.optim.adam(b1=float("nan")), r"adam\(b1=nan\): b1 is a number from 0 on"),
+        (lambda: lr.optim.adam(b2=1 - 1e-9), "b2 is a number from 0 on and below 1"),  # 1 in float32
+        (lambda: lr.optim.adam(b2=-0.1), "b2 is a number from 0 on"),
+        (lambda: lr.optim.adam(eps=-1e-8), "eps is a number, zero or more"),
+        (lambda: lr.optim.momentum(1.5), "momentum is a number from 0 on and below 1"),
+        (lambda: lr.optim.adadelta(rho=1), "rho is a number from 0 on and below 1"),
+        (lambda: lr.optim.rmsprop(decay=1.0), "decay is a number from 0 on and below 1"),
+        (lambda: lr.optim.muon(beta=1.0), "beta is a number from 0 on and below 1"),
+        (lambda: lr.optim.muon(adam_b2=np.float32(1)), "adam_b2 is a number from 0 on and below 1"),
+        (lambda: lr.optim.adamw(weight_decay=-1), r"adamw\(weight_decay=-1\): weight_decay is a number, zero or more"),
+        (lambda: lr.optim.prodigy(b2=1.0), r"prodigy\(b2=1\): b2 is a number from 0 on and below 1"),
     ],
 )
 def test_refusals(call, sentence):

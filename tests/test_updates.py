@@ -17,6 +17,8 @@ import lrlab as lr
 from lrlab.experiment import Experiment
 from lrlab.optim import (
     adam,
+    adamw,
+    group,
     sgd,
 )
 from lrlab.optim.restart import cycle_starts
@@ -45,11 +47,27 @@ def test_at_a_restart_the_moments_begin_anew_and_the_clock_goes_on():
         ("warmup(5) >> repeat(warmup(1) >> decay(9), 2)", (5 + 10,)),
         ("join(0.1 * repeat(decay(4), 2), 0.1 * stable(3))", (4,)),
         ("repeat(decay(4), over=10)", (4, 8)),
-        ("warmup(5) >> decay(5)", ()),
+        ("repeat(decay(1), 12, stretch=2)", tuple(2**i - 1 for i in range(1, 12))),
+        ("shift(repeat(decay(10), 3), 1)", (9, 19)),
+        ("shift(repeat(decay(10), 3), -5)", (15, 25)),
+        ("stable(5) >> shift(repeat(decay(10, to=0.1), 3), 10)", (5 + 10,)),
+        ("stairs(repeat(decay(10), 3), 2)", (20, 40)),
+        ("repeat(stairs(repeat(decay(2), 2), 3), 2, stretch=2)", (6, 12, 24)),
+        ("repeat(repeat(decay(10), 3), 2)", (10, 20, 30, 40, 50)),
+        ("repeat(warmup(5) >> repeat(decay(10), 3), 2)", (15, 25, 35, 50, 60)),
     ],
 )
 def test_cycles_begin_where_the_rate_jumps_up(text, starts):
     assert cycle_starts(lr.parse(text)) == starts
+
+
+def test_cycles_that_are_not_there_are_refused():
+    experiment = dataclasses.replace(DIGITS, restart="cycles")
+    assert experiment.resolve().restart == (3,)
+    with pytest.raises(
+        lr.Refused, match=r"warmup\(3\) >> decay\(9\) has no cycles to begin anew at; write a schedule with"
+    ):
+        dataclasses.replace(experiment, schedule=lr.warmup(3) >> lr.decay()).resolve()
 
 
 # --- skipped updates --------------------------------------------------------------------------------------------------
@@ -184,3 +202,26 @@ def test_a_batch_schedule_that_is_always_full_changes_nothing():
 def test_a_batch_schedule_that_does_not_fit_is_refused(changes, sentence):
     with pytest.raises(lr.Refused, match=sentence):
         override(DIGITS, changes).resolve()
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_in_a_run_every_schedule_is_a_table_as_the_rate_is():
+    """In float32, 0.99999 to the power of 100 000 is wrong in its third digit."""
+    fading = lambda level: level * lr.repeat(lr.stable(1), shrink=0.99999)
+    groups = (group("w", weight_decay=fading(0.3)),)
+    member = Experiment(
+        Quadratic(2), 0.1 * lr.stable(), adamw(b1=fading(0.9), weight_decay=fading(0.1)), 100_001, 1, fading(1.0), groups=groups
+    ).resolve().member(0)  # fmt: skip
+    params = {"w": np.ones(2, np.float32)}
+
+    @jax.jit
+    def used(member):
+        tx = member.transformation((None, None))
+        state = tx.init(params)._replace(count=jnp.int32(100_000))
+        return lr.values_used(tx.update(params, state, params)[1]) | {"clip": member.clip(jnp.int32(100_000))}
+
+    used = used(member)
+    for name, level in {"b1": 0.9, "weight_decay": 0.1, "weight_decay[w]": 0.3, "clip": 1.0}.items():
+        np.testing.assert_allclose(used[name], level * 0.99999**100_000, rtol=1e-6)

@@ -12,9 +12,9 @@ from lrlab.node import Node
 from lrlab.refusal import Refused
 from lrlab.schedule import Curve, Horizon, Schedule, ramp, repeat, stable
 from lrlab.schedule.clock import Repeat
-from lrlab.schedule.combine import Scale, Then
+from lrlab.schedule.combine import Pointwise, Scale, Sequence, Then
 from lrlab.schedule.number import number
-from lrlab.schedule.part import Decay, Ramp, Stable, Table, Warmup
+from lrlab.schedule.part import Decay, InverseTime, Off, Part, Ramp, Rsqrt, Stable, Table, Warmup
 from lrlab.schedule.write import written
 
 
@@ -80,7 +80,7 @@ def opposed(schedule: Schedule | None = None, *, low: float = 0.85, high: float 
         high: where it is lowest, below 1.
 
     Returns a schedule, in the words of the rate's. Raises `Refused` for rates that are not warmups, stables, decays,
-    ramps and repeats of these.
+    ramps and repeats of these without shrink.
 
     >>> from lrlab import warmup, decay
     >>> opposed(0.1 * warmup("30%") >> decay(), low=0.8, high=1 - 1e-1)
@@ -95,16 +95,19 @@ def opposed(schedule: Schedule | None = None, *, low: float = 0.85, high: float 
 
 
 def peak(schedule: Any) -> Any:
-    """The highest value of a schedule in steps (or of a number, itself), evaluated on the host."""
+    """The highest value of a schedule in steps (or of a number, itself), with what it holds after its end, evaluated on
+    the host. Of a schedule without an end, what is known to rise no more counts with its level.
+    """
     if isinstance(schedule, Scale):
         return schedule.peak * peak(schedule.shape)
     if isinstance(schedule, Table):
         return schedule.values.max(-1)
     if not isinstance(schedule, Schedule):
         return schedule
-    if any(isinstance(leaf, Tracer | jax.Array) for leaf in jax.tree.leaves(schedule)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(schedule)):
         raise Refused(f"the peak of {schedule} is not known while it is traced; build the optimizer outside of jit")
-    return float(np.max(schedule(sampled(schedule, schedule.length))))
+    ended = _ended(jax.device_get(schedule), Stable | Off | Rsqrt | InverseTime)
+    return float(np.max(ended(sampled(ended, ended.length + 1))))
 
 
 def sampled(schedule: Schedule, steps: int, most: int = 10_000) -> np.ndarray:
@@ -114,10 +117,29 @@ def sampled(schedule: Schedule, steps: int, most: int = 10_000) -> np.ndarray:
     return np.unique(np.concatenate([spread, np.asarray(joints, np.int64)]))
 
 
+def _ended(schedule: Any, kinds: Any) -> Any:
+    """The schedule with its parts of some kinds that have no end, which never rise above their level, left out."""
+    match schedule:
+        case Scale():
+            return schedule.replace(shape=_ended(schedule.shape, kinds))
+        case Sequence():
+            return schedule.replace(parts=tuple(_ended(part, kinds) for part in schedule.parts))
+        case Pointwise():  # where another part is high, one that falls is not at its level
+            return schedule.replace(parts=tuple(_ended(part, Stable | Off) for part in schedule.parts))
+        case Part(over=None) if isinstance(schedule, kinds):
+            return schedule.replace(over=0)
+    return schedule
+
+
 def _opposed(schedule: Any, low: float, high: float) -> Schedule:
     shape = schedule.shape if isinstance(schedule, Scale) else schedule
     first, *others = parts = shape.parts if isinstance(shape, Then) else (shape,)
     if isinstance(first, Repeat) and all(isinstance(part, Stable) for part in others):
+        if np.any(first.shrink != 1):
+            raise Refused(
+                f"a momentum cannot be opposed to {schedule}, whose cycles are not equally high; leave out shrink, or "
+                f"write its schedule out"
+            )
         cycles = repeat(_opposed(first.schedule, low, high), first.times, over=first.over, stretch=first.stretch)
         return reduce(operator.rshift, others, cycles)
     if not all(isinstance(part, Warmup | Stable | Decay | Ramp) for part in parts):

@@ -23,7 +23,7 @@ class Effective(NamedTuple):
     first: float  # rate of the first update that moves them
     peak: float
     last: float
-    weight_decay: str | None  # None where the optimizer has none
+    weight_decay: str | None  # None where nothing is decayed
     begin: int
     end: int  # updates begin <= t < end move them
 
@@ -59,7 +59,7 @@ def effective(
                 float(rates[0]),
                 float(rates.max()),
                 float(rates[-1]),
-                _decay(optimizer.hyperparameters.get("weight_decay"), one),
+                _decay(optimizer.decay_of(one, own), one),
                 begin,
                 end,
             )
@@ -67,8 +67,7 @@ def effective(
     return rows
 
 
-def _decay(given: Any, one: Group) -> str | None:
-    decay = given if one.weight_decay is None else one.weight_decay
+def _decay(decay: Any, one: Group) -> str | None:
     if decay is None or one.decay == 1:
         return None if decay is None else written(decay)
     if isinstance(decay, Independent | Schedule):

@@ -15,8 +15,9 @@ import numpy as np
 import optax
 from optax import contrib
 
+from lrlab.optim.groups import Group
 from lrlab.optim.method import METHODS, mechanic_rate, mechanize, part, reporting
-from lrlab.optim.optimizers import Optimizer
+from lrlab.optim.optimizers import Optimizer, in_range
 from lrlab.optim.scheduled import scheduled
 from lrlab.refusal import Refused
 from lrlab.schedule import Horizon, Schedule
@@ -143,8 +144,17 @@ class Mechanic(RateFree):
         tx = scheduled(partial(mechanize, self.base.build(learning_rate)), **self.hyperparameters)
         return reporting(tx, self.name, mechanic_rate)
 
+    def bound(self, learning_rate: Any) -> Self:
+        return self.replace(base=self.base.bound(learning_rate))
+
+    def unbound(self) -> Self:
+        return self.replace(base=self.base.unbound())
+
     def resolve(self, horizon: Horizon) -> Self:
         return super().resolve(horizon).replace(base=self.base.resolve(horizon))
+
+    def decay_of(self, one: Group, params: Sequence[Any]) -> Any:
+        return self.base.decay_of(one, params)  # Mechanic's own is no decay of the parameters
 
     def spelled(self) -> str:
         return self._around(self.base.spelled())
@@ -205,7 +215,7 @@ def _checked(name: str, **hyperparameters: Any) -> dict[str, Any]:
         if isinstance(value, Schedule) and key != "weight_decay":
             raise Refused(f"{name}({key}={value}): {key} is a number; only weight_decay may be a schedule here")
         if not isinstance(value, Schedule) and key != "lower_bound":
-            number(value, f"{name}({key}={written(value)}): {key} is a number, zero or more")
+            in_range(name, key, value)
     return {k: float(v) if isinstance(v, int) else v for k, v in hyperparameters.items()}
 
 

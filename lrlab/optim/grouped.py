@@ -31,6 +31,10 @@ class Direction(NamedTuple):
     into_gradient: bool = False  # the decay goes through the preconditioner too
     matrices_only: bool = False  # the optimizer's own decay is that of matrices
 
+    def decays(self, one: Group, parameter: Any) -> bool:
+        """Whether a parameter of a group takes the group's decay, which is its own or the optimizer's."""
+        return not self.matrices_only or one.weight_decay is not None or np.ndim(parameter) == 2
+
 
 def grouped(
     direction: Direction,
@@ -53,8 +57,8 @@ def grouped(
     parts = tuple(groups) or (Group(),)
     rates = [learning_rate if one.schedule is None else one.schedule for one in parts]
     given = [weight_decay if one.weight_decay is None else one.weight_decay for one in parts]
-    free = [_beside(w, one, rate) if isinstance(w, Independent) else None for w, one, rate in zip(given, parts, rates)]
-    peaks, is_free = [w.peak if w else 1.0 for w in free], np.array([w is not None for w in free])
+    is_free = np.array([isinstance(w, Independent) for w in given])
+    peaks = [_peak(w, one, rate) if isinstance(w, Independent) else 1.0 for w, one, rate in zip(given, parts, rates)]
     numbers, decays = [_number(w) for w in given], any(w is not None for w in given)
     if direction.into_gradient and is_free.any():
         raise Refused("this optimizer adds its decay to the gradient, where it cannot be independent of the rate")
@@ -64,14 +68,20 @@ def grouped(
                 evaluable(name, value)
     begins, ends = zip(*(one.span(LAST_STEP + 1) for one in parts))
 
-    def at(t):
+    def decaying(index, params):
+        """Whether any parameter of a group takes its decay, [groups]."""
+        taking = zip(index, jax.tree.leaves(params))
+        return np.isin(np.arange(len(parts)), [i for i, w in taking if direction.decays(parts[i], w)])
+
+    def at(t, decaying):
         """Of update t the groups' rates, decays and shares that decay takes, [groups]; and what is reported."""
         trains = (_stacked(begins) <= t) & (t <= _stacked([end - 1 for end in ends]))
         level = together([learning_rate, *rates], t)
         shape = level[1:] * trains
         rate = shape * _stacked([one.rate for one in parts], jnp.float32)
-        decay = together(numbers, t) * _stacked([one.decay for one in parts], jnp.float32)
-        taken = decay * jnp.where(is_free, shape / _stacked(peaks, jnp.float32), rate)
+        decay = together(numbers, t) * _stacked([one.decay for one in parts], jnp.float32) * decaying
+        peak = _stacked(peaks, jnp.float32)
+        taken = decay * jnp.where(is_free, shape / jnp.where(peak > 0, peak, 1.0), rate)
         values = {name: together([value], t)[0] for name, value in hyperparameters.items()}
         values["learning_rate"] = _reported(groups, level[0], rate)
         if decays:
@@ -82,15 +92,14 @@ def grouped(
         return optax.with_extra_args_support(direction.of(**{name: values[name] for name in hyperparameters}))
 
     def init(params):
-        assigned(parts, params)
         start = jnp.zeros((), jnp.int32)
-        values = at(start)[-1]
+        values = at(start, decaying(assigned(parts, params), params))[-1]
         return ScheduledState(start, values, optimizer(values).init(params))
 
     def update(updates, state, params=None, **extra):
-        rate, decay, taken, values = at(state.count)
-        tx, inner = optimizer(values), state.inner
         index = assigned(parts, updates)
+        rate, decay, taken, values = at(state.count, decaying(index, updates))
+        tx, inner = optimizer(values), state.inner
         if decays and params is None:
             raise Refused("weight decay needs the parameters: write optimizer.update(gradient, state, params)")
         if len(restarts):
@@ -102,8 +111,7 @@ def grouped(
         steps, new = tx.update(updates, inner, params, **extra)
 
         def moved(i, d, w):
-            own = parts[i].weight_decay is not None
-            if given[i] is None or direction.into_gradient or direction.matrices_only and w.ndim != 2 and not own:
+            if given[i] is None or direction.into_gradient or not direction.decays(parts[i], w):
                 return -rate[i] * d
             return -(rate[i] * d + taken[i] * w)
 
@@ -145,9 +153,11 @@ def _levels(alike: list[Any], t: jax.Array) -> jax.Array:
     return jax.vmap(lambda schedule: schedule(t))(jax.tree.map(lambda *leaves: _stacked(leaves), *alike))
 
 
-def _beside(weight_decay: Independent, one: Group, rate: Any) -> Independent:
-    """A decay that follows the shape of the group's schedule, which need not be the one it was bound to."""
-    return (weight_decay if one.schedule is None else weight_decay.replace(peak=None)).bound(rate)
+def _peak(weight_decay: Independent, one: Group, rate: Any) -> Any:
+    """That of the group's schedule, which need not be the one that the decay was bound to."""
+    if one.peak is not None:
+        return one.peak
+    return (weight_decay if one.schedule is None else weight_decay.replace(peak=None)).bound(rate).peak
 
 
 def _number(weight_decay: Any) -> Any:

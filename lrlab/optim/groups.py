@@ -13,7 +13,7 @@ from typing import Any, Self
 import jax
 
 from lrlab.node import Node
-from lrlab.optim.coupled import Independent
+from lrlab.optim.coupled import Independent, peak
 from lrlab.refusal import Refused
 from lrlab.schedule import Duration, Horizon, Schedule
 from lrlab.schedule.number import number
@@ -32,6 +32,7 @@ class Group(Node):
     weight_decay: float | Schedule | Independent | None = None
     begin: Duration = 0
     end: Duration = None
+    peak: Any = None  # of the schedule that an independent decay follows, where it is bound
 
     @property
     def name(self) -> str:
@@ -63,6 +64,12 @@ class Group(Node):
             if isinstance(value := getattr(self, name), Schedule | Independent)
         }
         return self.replace(begin=begin, end=end, **fitted)
+
+    def bound(self, schedule: Schedule, weight_decay: Any) -> Self:
+        """The same group with an independent decay, its own or the optimizer's, beside its schedule or the run's."""
+        decay = weight_decay if self.weight_decay is None else self.weight_decay
+        rate = schedule if self.schedule is None else self.schedule
+        return self.replace(peak=peak(rate)) if isinstance(decay, Independent) else self
 
     def __repr__(self) -> str:
         return call("rest" if self.pattern is None else "group", self)

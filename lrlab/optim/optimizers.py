@@ -5,7 +5,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Self
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+from optax import contrib
 
 from lrlab.node import Node
 from lrlab.optim.coupled import Independent, Opposed
@@ -13,6 +17,7 @@ from lrlab.optim.grouped import Direction, grouped
 from lrlab.optim.groups import Group, checked
 from lrlab.refusal import Refused
 from lrlab.schedule import Horizon, Schedule
+from lrlab.schedule.number import number
 from lrlab.schedule.write import written
 
 
@@ -44,6 +49,11 @@ class Optimizer(Node):
         bound = {name: value.bound(learning_rate) for name, value in coupled.items()}
         return self.replace(hyperparameters={**self.hyperparameters, **bound})
 
+    def unbound(self) -> Self:
+        """The same optimizer, to be bound to another rate."""
+        free = {k: v.replace(peak=None) for k, v in self.hyperparameters.items() if isinstance(v, Independent)}
+        return self.replace(hyperparameters={**self.hyperparameters, **free})
+
     def resolve(self, horizon: Horizon) -> Self:
         """The same optimizer with the durations of its schedules in steps."""
         return self.replace(
@@ -52,6 +62,12 @@ class Optimizer(Node):
                 for name, value in self.hyperparameters.items()
             }
         )
+
+    def decay_of(self, one: Group, params: Sequence[Any]) -> Any:
+        """The weight decay of a group's parameters, its own or the optimizer's; None where none of them takes it."""
+        decay = self.hyperparameters.get("weight_decay") if one.weight_decay is None else one.weight_decay
+        direction = _DIRECTIONS.get(self.name)
+        return decay if direction is None or any(direction.decays(one, w) for w in params) else None
 
     def spelled(self) -> str:
         """The optimizer with every hyperparameter written out, defaults too."""
@@ -120,7 +136,11 @@ def lion(b1: Any = 0.9, b2: Any = 0.99, weight_decay: Any = 1e-3) -> Optimizer:
 
 
 def muon(beta: Any = 0.95, weight_decay: Any = 0.0, adam_b1: Any = 0.9, adam_b2: Any = 0.999) -> Optimizer:
-    """Muon for matrices, Adam for the rest (Jordan et al. 2024)."""
+    """Muon for the hidden matrices, Adam for the rest (Jordan et al. 2024).
+
+    The rest are the parameters that are no matrices, and those of the input and the output, in whose paths a name is
+    `embedding`, `positions` or `head`. The decay is that of all matrices.
+    """
     return _optimizer("muon", beta=beta, weight_decay=weight_decay, adam_b1=adam_b1, adam_b2=adam_b2)
 
 
@@ -128,6 +148,34 @@ OPTIMIZERS = {
     factory.__name__: factory
     for factory in (sgd, momentum, nesterov, adam, adamw, rmsprop, adagrad, adadelta, lion, muon)
 }
+_BELOW_ONE = float(np.nextafter(np.float32(1), np.float32(0)))
+_SHARES = ("b1", "b2", "adam_b1", "adam_b2", "beta", "momentum", "decay", "rho")  # of an average that is kept
+_ADAMS = {"embedding", "positions", "head"}
+
+
+def _muon(beta: Any, adam_b1: Any, adam_b2: Any) -> optax.GradientTransformation:
+    """`optax.contrib.muon`, whose Adam (optax 0.2.8) is Nesterov's and leaves input and output to Muon."""
+
+    def label(path, w):
+        names = jax.tree_util.keystr(path, simple=True, separator=".").split(".")
+        return "adam" if w.ndim != 2 or _ADAMS.intersection(names) else "muon"
+
+    def widened(u: Any, _: Any) -> Any:
+        return jnp.sqrt(max(1, u.shape[1] / u.shape[0])) * u
+
+    matrix = partial(jax.tree.map, lambda _: contrib.MuonDimensionNumbers())
+    return optax.partition(
+        {
+            "muon": optax.chain(
+                contrib.scale_by_muon(beta=beta, weight_dimension_numbers=matrix),
+                optax.stateless_with_tree_map(widened),
+            ),
+            "adam": optax.scale_by_adam(adam_b1, adam_b2),
+        },
+        partial(jax.tree_util.tree_map_with_path, label),
+    )
+
+
 _DIRECTIONS = {
     "sgd": Direction(optax.identity),
     "momentum": Direction(lambda momentum: optax.trace(momentum)),
@@ -138,7 +186,7 @@ _DIRECTIONS = {
     "adagrad": Direction(optax.scale_by_rss),
     "adadelta": Direction(optax.scale_by_adadelta, into_gradient=True),
     "lion": Direction(optax.scale_by_lion),
-    "muon": Direction(partial(optax.contrib.muon, learning_rate=-1.0), matrices_only=True),
+    "muon": Direction(_muon, matrices_only=True),
 }
 
 
@@ -147,4 +195,15 @@ def _optimizer(name: str, **hyperparameters: Any) -> Optimizer:
         kinds = int | float | Schedule | (Independent if key == "weight_decay" else Opposed)
         if isinstance(value, bool | str) or not isinstance(value, kinds) and not hasattr(value, "dtype"):
             raise Refused(f"{name}({key}={value!r}): {key} is a number or a schedule")
+        if not isinstance(value, Node):
+            in_range(name, key, value)
     return Optimizer(name, {k: float(v) if isinstance(v, int) else v for k, v in hyperparameters.items()})
+
+
+def in_range(name: str, key: str, value: Any) -> None:
+    """Refuse a hyperparameter that no update can use: what is kept of an average is less than one, nothing below zero."""
+    told = f"{name}({key}={written(value)})"
+    if key in _SHARES:
+        number(value, f"{told}: {key} is a number from 0 on and below 1, such as 0.9", most=_BELOW_ONE)
+    else:
+        number(value, f"{told}: {key} is a number, zero or more")
