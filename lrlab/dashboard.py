@@ -36,17 +36,17 @@ class TensorBoard:
 
     Args:
         folder: the run's.
-        step: updates done; what an earlier session showed beyond is hidden.
+        step: updates done; what an earlier session showed beyond is hidden, and what was recorded before there was any is shown.
     """
 
     def __init__(self, folder: Path, step: int = 0) -> None:
+        begun = (folder / "tensorboard").is_dir()
         writer = needs("tensorboard").SummaryWriter
         # with a suffix: two sessions that begin in one second would else share a file, which the later empties
         suffix = f".{time.time_ns()}"
-        self._writer = writer(str(folder / "tensorboard"), purge_step=step or None, filename_suffix=suffix)
-        self.write(
-            row for row in rows(folder) if step and row["step"] == step == updates(row)
-        )  # hidden, and not to come again
+        self._writer = writer(str(folder / "tensorboard"), purge_step=step if begun else None, filename_suffix=suffix)
+        past = [row for row in rows(folder) if updates(row) <= step]
+        self.write(row for row in past if not begun or row["step"] == step)  # those are hidden, and do not come again
 
     def write(self, rows: Iterable[Mapping[str, Any]]) -> None:
         for row in rows:
@@ -145,8 +145,12 @@ def opened(name: str, folder: Path, step: int, about: Mapping[str, Any], title: 
     """
     if name == "tensorboard":
         return TensorBoard(folder, step)
-    told = sum(updates(row) > step for row in rows(folder))
-    return WandB(folder, name=title, about=about, told=told, attempt=attempt)
+    begun, past = (folder / "wandb").is_dir(), [row for row in rows(folder) if updates(row) <= step]
+    told = sum(updates(row) > step for row in rows(folder)) if begun else 0
+    dashboard = WandB(folder, name=title, about=about, told=told, attempt=attempt)
+    if not begun:
+        dashboard.write(past)
+    return dashboard
 
 
 def needs(name: str) -> Any:

@@ -116,47 +116,50 @@ def sharpness(
     return _top(times, jax.random.normal(key, flat.shape), iterations)
 
 
-def edge(rate: Any, momentum: float = 0.0) -> Any:
+def edge(rate: Any, momentum: Any = 0.0, nesterov: bool = False) -> Any:
     """2 (1 + momentum) / rate, the sharpness from which on gradient descent overshoots; float as `rate`.
 
-    For Adam, whose momentum is an average, divide it by 1 - b1 and compare it with the preconditioned sharpness.
+    Nesterov's momentum, which looks ahead, lowers it by 1 + 2 momentum. For Adam, whose momentum is an average, divide it by
+    1 - b1 and compare it with the preconditioned sharpness.
 
     Reference: Cohen et al. 2021, equations 1 and 2, arXiv:2103.00065.
 
-    >>> edge(0.5), edge(0.5, momentum=0.75)
-    (4.0, 7.0)
+    >>> edge(0.5), edge(0.5, momentum=0.75), edge(0.5, momentum=0.75, nesterov=True)
+    (4.0, 7.0, 2.8)
     """
-    return 2 * (1 + momentum) / rate
+    return 2 * (1 + momentum) / rate / (1 + 2 * momentum if nesterov else 1)
 
 
 def curvature(
-    loss: Callable[[Params], jax.Array], params: Params, opt_state: Any, key: jax.Array
+    loss: Callable[[Params], jax.Array], params: Params, optimizer: str, opt_state: Any, key: jax.Array
 ) -> dict[str, jax.Array]:
-    """{"sharpness", "edge"}: of a loss under an optimizer of `lr.scheduled`, and how far it is on the way to the edge.
+    """{"sharpness", "edge"}: of a loss under one of lrlab's optimizers, and how far it is on the way to the edge.
 
-    For Adam the sharpness is the preconditioned one. At an "edge" of 1 gradient descent at the rate that the last update
-    used would overshoot; the rates of early training pass it for a while, and steady ones hover there.
+    For adam and adamw the sharpness is the preconditioned one. At an "edge" of 1 the optimizer at the rate that the last
+    update used would overshoot; the rates of early training pass it for a while, and steady ones hover there. It is left out
+    for optimizers of which no such edge is known: beside Adam's those of gradient descent, sgd, momentum and nesterov.
 
     Reference: Cohen et al. 2021 and 2022.
     """
     held = {name: value for name, value in by_name(values_held(opt_state)).items() if "[" not in name}
-    adam = part(opt_state, optax.ScaleByAdamState)
-    if adam is None or not {"b1", "b2", "eps"} <= held.keys():
-        diagonal, limit = None, edge(held["learning_rate"], held.get("momentum", 0.0))
-    else:
+    adam = part(opt_state, optax.ScaleByAdamState) if optimizer in ("adam", "adamw") else None
+    diagonal, limit = None, None
+    if adam is not None:
         bias = 1 - held["b2"] ** jnp.maximum(adam.count, 1)
         diagonal = jax.tree.map(lambda nu: jnp.sqrt(nu / bias) + held["eps"], adam.nu)
         limit = edge(held["learning_rate"], held["b1"]) / (1 - held["b1"])
+    elif optimizer in ("sgd", "momentum", "nesterov"):
+        limit = edge(held["learning_rate"], held.get("momentum", 0.0), optimizer == "nesterov")
     top = sharpness(loss, params, key, preconditioner=diagonal).value
-    return {"sharpness": top, "edge": top / limit}
+    return {"sharpness": top} | ({} if limit is None else {"edge": top / limit})
 
 
 def loss_on(
-    task: Task, train: Any, seed: Any, step: Any, examples: int, blocks: int = 1
+    task: Task, train: Any, seed: Any, step: Any, examples: int, blocks: int = 1, batch: int | None = None
 ) -> Callable[[Params], jax.Array]:
     """The training loss as a function of parameters, over the first `examples` rows of batch number `step`, a mean.
 
-    `blocks` of them are taken one after another, so that a Hessian of many examples needs the memory of few.
+    They are all of it, unless `batch` says of how many. `blocks` of them are taken one after another, so that a Hessian of many examples needs the memory of few.
     """
     key = jax.random.fold_in(jax.random.key(seed), step)
     rows = jnp.arange(examples, dtype=jnp.int32).reshape(blocks, -1)
@@ -164,7 +167,7 @@ def loss_on(
     def loss(params: Params) -> jax.Array:
         @jax.checkpoint
         def total(rows: jax.Array) -> jax.Array:
-            return task.loss(params, task.batch(train, seed, step, rows, examples), key, rows).sum()
+            return task.loss(params, task.batch(train, seed, step, rows, batch or examples), key, rows).sum()
 
         return lax.scan(lambda sum_, rows: (sum_ + total(rows), None), jnp.float32(0), rows)[0] / examples
 

@@ -117,6 +117,7 @@ class Note:
         self.held_out = dict.fromkeys(names, float("nan")) | told.get("held_out", {})
         self._because: dict[str, str] = told.get("because", {})
         self._skipped, self._total = told.get("skipped", (0, 0))  # updates in a row up to now, and in all
+        self._spikes: int | None = told.get("spikes")  # None where none are looked for
         self._losses: list[np.ndarray] = [tail[len(tail) - min(self.done, len(tail)) :]]
 
     def told(self) -> dict[str, Any]:
@@ -128,6 +129,7 @@ class Note:
             "held_out": known,
             "because": self._because,
             "skipped": [self._skipped, self._total],
+            "spikes": self._spikes,
         }
 
     def tail(self) -> np.ndarray:
@@ -140,10 +142,14 @@ class Note:
         bad = self._bad(metrics)
         self.count = len(metrics["loss"]) if not len(bad) else int(bad[0]) + 1
         self.end = "diverged" if len(bad) else None
+        spike = metrics.get("spike", np.zeros(self.count))[: self.count]
+        if "spike" in metrics:
+            self._spikes = (self._spikes or 0) + int(np.sum(spike))
         rows = [
             {"step": first + i, **{name: float(values[i]) for name, values in metrics.items()}}
             for i in range(self.count)
             if (first + i) % self.plan.log_every == 0
+            or spike[i]
             or first + i == self.plan.steps - 1
             or (last or self.end)
             and i == self.count - 1
@@ -169,9 +175,10 @@ class Note:
         final = {**self.held_out, "train_loss": float(np.mean(last))}
         if self.end == "diverged":
             final = dict.fromkeys(final, float("nan"))
-        skipped = {"skipped": self._total} if self.plan.skip else {}
+        counted = {"skipped": self._total} if self.plan.skip else {}
+        counted |= {} if self._spikes is None else {"spikes": self._spikes}
         self.record.write(
-            [{"step": self.done, "end": self.end or "finished", **self._because, **skipped, "final": final}]
+            [{"step": self.done, "end": self.end or "finished", **self._because, **counted, "final": final}]
         )
         return Outcome(
             final, self.done - 1 if self.end == "diverged" else None, self.done if self.end == "stopped" else None

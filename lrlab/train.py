@@ -149,7 +149,10 @@ def make_step(
         new = TrainState(state.step + 1, params, opt_state, watched)  # type: ignore[arg-type]
         if member.skip:
             finite = jnp.isfinite(loss) & jnp.isfinite(norm)
-            new = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)._replace(step=state.step + 1)
+            kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, state)
+            new = kept._replace(
+                step=state.step + 1, watched=(*kept.watched[:2], watched[2])
+            )  # it is a spike all the same
             metrics["skipped"] = (~finite).astype(jnp.float32)
         return new, metrics
 
@@ -254,8 +257,9 @@ def make_look(
     def look(state: TrainState, member: Member, valid: Any, train: Any) -> tuple[TrainState, Metrics]:
         metrics = evaluate(gather(evaluation_params(state.opt_state, state.params)), valid)
         if "sharpness" in member.monitor:
-            loss = loss_on(task, train, member.seed, state.step, min(batch, _CURVED))
-            metrics |= curvature(loss, state.params, state.opt_state, jax.random.key(member.seed))
+            loss = loss_on(task, train, member.seed, state.step, min(batch, _CURVED), batch=batch)
+            optimizer, key = member.optimizer.name, jax.random.key(member.seed)
+            metrics |= curvature(loss, state.params, optimizer, state.opt_state, key)
         return state._replace(watched=_observed(member, state, metrics)), metrics
 
     return look

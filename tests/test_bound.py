@@ -193,6 +193,10 @@ def test_a_longer_run_at_the_same_rate():
         assert longer < lowest < naive
 
 
+def test_whole_numbers_are_rates():
+    np.testing.assert_allclose(continued(np.ones(10, int), np.ones(5, int)), continued(np.ones(10), np.ones(5)))
+
+
 def test_the_rate_falls_with_the_square_root_of_the_horizon():
     for T, power in ((1000, 0.492), (4000, 0.492)):
         one, four = (lr.decay(n, curve=lr.cosine)(np.arange(n)) for n in (T, 4 * T))
@@ -231,6 +235,14 @@ def test_a_running_median_passes_over_a_spike():
     np.testing.assert_array_equal(refined(G, smooth=0.1), refined(np.ones(100)))
 
 
+def test_the_end_of_a_running_median_is_reflected():
+    """The last norm alone, repeated, was the median of the last window."""
+    G, half = np.exp(0.3 * np.random.default_rng(0).standard_normal(200)), 10  # of a window of 21
+    around = np.concatenate([np.full(half, G[0]), G, G[-2 : -2 - half : -1]])
+    medians = [np.median(around[t : t + 2 * half + 1]) for t in range(len(G))]
+    np.testing.assert_allclose(refined(G, smooth=0.1), refined(medians), rtol=1e-12)
+
+
 def test_adam_takes_the_first_power():
     np.testing.assert_allclose(refined([2.0, 1.0, 1.0], power=1), [0.5 * 2, 1, 0])
 
@@ -248,6 +260,7 @@ def test_adam_takes_the_first_power():
             "refined by the gradient norms of one run, at least two, all positive and finite",
         ),
         (lambda: continued([], [1.0]), "updates behind it and before it"),
+        (lambda: best_peak(np.zeros(5)), "a shape that is zero throughout has no best peak"),
     ],
 )
 def test_what_is_refused(call, sentence):

@@ -80,6 +80,14 @@ def test_tensorboard_reads_the_record_and_forgets_what_a_resumed_run_writes_agai
     assert list(events(tmp_path)) == [(0, "train/loss", 2.5), (0, "train/learning_rate", 0.5), *again, (1,), *again]
 
 
+def test_what_was_recorded_before_there_was_a_dashboard_is_shown(tmp_path):
+    pytest.importorskip("tensorboardX")
+    with Record(tmp_path) as record:
+        record.write(ROWS[:2])
+    TensorBoard(tmp_path, 2).close()
+    assert [event[0] for event in events(tmp_path)] == [0, 0, 1, 1]
+
+
 # Gradient descent diverges at rates above 2 over the top eigenvalue, which is 1.
 BOWL = Experiment(
     Quadratic(dimensions=3),

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lrlab as lr
+from lrlab import record
 from lrlab.cli import main
+from lrlab.refusal import Refused
 from lrlab.theory import LAWS, Observed, design_by_bound, design_by_law, final_bound, fit, simplified
 
 STEPS = 600
@@ -80,6 +82,23 @@ def test_the_command_from_fit_to_schedule(fitted, tmp_path, capsys):
     assert document["gain"]["cosine"]["mean"] > 0
     assert lr.parse(document["schedule"]).resolve(lr.Horizon(STEPS)).length == STEPS
     assert picture.stat().st_size > 10_000
+
+
+def test_a_law_that_sees_no_decay_designs_nothing(fitted):
+    """It gave where the descent begins, and no doubt."""
+    with pytest.raises(Refused, match="chinchilla does not see how a rate falls, so it cannot design"):
+        design_by_law(fitted._replace(law="chinchilla"), 100)
+
+
+def test_a_fit_that_lacks_a_letter_is_refused(fitted, tmp_path, capsys):
+    document = {"fitted": {**fitted._asdict(), "score": fitted.score._asdict(), "parameters": {"L0": 2.5}}}
+    (tmp_path / "fit.json").write_text(record.as_text(document))
+    assert main(["design", "--law", str(tmp_path / "fit.json"), "--steps", "100"]) == 2
+    assert "holds no fitted law" in capsys.readouterr().err
+
+
+def test_the_shortest_design_divides_by_no_zero():
+    design_by_bound(20)  # warnings are errors
 
 
 def test_the_command_by_the_bound(capsys):

@@ -348,6 +348,30 @@ def test_what_else_is_refused(words, sentence, tmp_path, monkeypatch, capsys):
     assert sentence in capsys.readouterr().err
 
 
+def test_a_loss_before_the_first_update_is_no_point_of_a_law():
+    """It was read as that of the whole area."""
+    at = np.arange(0, 200, 10)
+    with pytest.raises(Refused, match="leave out the loss before the first update"):
+        fit("power", [Observed(np.full(200, 1e-3), at, 2.5 + (0.1 * at + 1) ** -0.5)])
+
+
+def test_a_schedule_that_begins_at_zero_is_drawn(files, tmp_path):
+    """No law knows a loss there; it was a traceback."""
+    late = "join(off(60), 0.01 * stable(140))"
+    words = [
+        "--law",
+        "power",
+        "--fit",
+        files["cosine"],
+        files["constant"],
+        "--schedule",
+        late,
+        "--plot",
+        str(tmp_path / "law.png"),
+    ]
+    assert main(["forecast", *words]) == 0
+
+
 def test_peaks_must_differ_for_a_law_of_peaks():
     with pytest.raises(Refused, match=r"all curves have the same peak, 0\.001, and bjorck is about peaks"):
         fit("bjorck", made("power", {"L0": 2.5, "A": 0.4, "alpha": 0.5}, ["constant", "wsd"]))

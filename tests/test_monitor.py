@@ -91,6 +91,37 @@ def test_momentum_moves_the_edge(momentum):
         assert (abs(w) > 1) == grows
 
 
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_a_momentum_that_looks_ahead_has_an_edge_of_its_own(momentum):
+    optimizer, limit = optax.sgd(0.1, momentum, nesterov=True), edge(0.1, momentum, nesterov=True)
+    for factor, grows in ((0.99, False), (1.01, True)):
+        w, state = jnp.float32(1), optimizer.init(jnp.float32(1))
+        for _ in range(1000):
+            moved, state = optimizer.update(factor * limit * w, state)
+            w += moved
+        assert (abs(float(w)) > 1) == grows
+
+
+def test_an_edge_is_told_only_of_optimizers_that_have_one(tmp_path):
+    """Of the others it was that of gradient descent at their rates, which says nothing."""
+    told = {}
+    for name in ("nesterov(momentum=0.5)", "lion()", "sgd()"):
+        _, _, rows = alone.run(override(RUN, {"optimizer": name, "monitor": "sharpness"}), tmp_path / name)
+        told[name] = next(row["held_out"].get("edge") for row in rows if "held_out" in row)
+    assert told["lion()"] is None
+    assert told["nesterov(momentum=0.5)"] == pytest.approx(told["sgd()"] * 2 / 1.5, rel=1e-4)
+
+
+def test_the_batch_that_comes_next_is_the_one_whose_sharpness_is_measured():
+    """With a size of its own it was another partition of the epoch."""
+    task = Digits(hidden=(8,))
+    train, params = jax.tree.map(jnp.asarray, (task.load().train, task.init(0)))
+    rows = jnp.arange(64, dtype=jnp.int32)
+    key = jax.random.fold_in(jax.random.key(0), 3)
+    expected = task.loss(params, task.batch(train, 0, 3, rows, 256), key, rows).mean()
+    np.testing.assert_allclose(loss_on(task, train, 0, 3, 64, batch=256)(params), expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     "task",
     [Language(width=16, heads=2, layers=1, sequence=16), Digits(hidden=(8,))],
@@ -221,6 +252,29 @@ def test_a_run_tells_the_size_of_its_updates_by_group_and_its_spikes(tmp_path):
     assert all(row["update_ratio"] > 0 for row in steps)
     frozen = next(name for name in steps[0] if name.startswith("update_ratio[kernel"))
     assert {row[frozen] for row in steps} == {0.0}
+
+
+def test_every_spike_is_recorded_however_seldom_steps_are(tmp_path):
+    """They were told where the step was, and the count never."""
+    gain = lr.join(lr.stable(233), 2000.0 * lr.stable(1), lr.stable())
+    base = Experiment(
+        Quadratic(dimensions=3, sigma=1.0), 0.01 * gain, lr.optim.sgd(), 400, 8, evaluate_every=400, monitor=("spikes",)
+    )
+    _, _, rows = alone.run(base, tmp_path)
+    spikes = [row["step"] for row in rows if row.get("spike")]
+    assert 234 in spikes
+    assert rows[-1]["spikes"] == len(spikes)
+
+
+def test_an_update_that_is_left_out_is_a_spike_all_the_same():
+    from lrlab.train import Member, first_state, make_step
+
+    task = Digits(hidden=(8,))
+    member = Member(1e-2 * lr.stable(), lr.optim.sgd(), skip=3, monitor=("spikes",))
+    state = first_state(member, task.init(0))
+    state = state._replace(params=jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), state.params))
+    state, metrics = make_step(task, 8)(state, member, task.load().train, jnp.arange(8, dtype=jnp.int32))
+    assert (float(metrics["skipped"]), float(metrics["spike"]), int(state.watched[2].count)) == (1, 1, 1)
 
 
 def test_what_is_monitored_changes_nothing(tmp_path):

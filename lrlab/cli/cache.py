@@ -20,7 +20,7 @@ def keep() -> None:
         return
     try:
         folder().mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # the user, as in some containers, has no home
         return
     if os.access(folder(), os.W_OK):
         settings.update("jax_compilation_cache_dir", str(folder()))

@@ -64,11 +64,14 @@ def _design(options: argparse.Namespace) -> int:
 
 def _fitted(path: Path) -> Any:
     from lrlab.record import read_json
-    from lrlab.theory import Fitted, Score
+    from lrlab.theory import Fitted, Score, law
 
     document = read_json(path)
     try:
-        return Fitted(**{**document["fitted"], "score": Score(**document["fitted"]["score"])})
+        fitted = Fitted(**{**document["fitted"], "score": Score(**document["fitted"]["score"])})
+        if set(fitted.parameters) != set(law(fitted.law).letters):
+            raise KeyError(fitted.law)
+        return fitted
     except (KeyError, TypeError):
         raise Refused(f"{path} holds no fitted law; write `lrlab forecast --fit ... --save {path}` first") from None
 

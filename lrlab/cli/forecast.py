@@ -32,7 +32,9 @@ def add(commands: Any) -> None:
     forecast.add_argument(
         "--schedule", action="append", default=[], metavar="S", help="predict under this schedule (may be repeated)"
     )
-    forecast.add_argument("--steps", type=int, metavar="N", help="length of the run under it (default: its own)")
+    forecast.add_argument(
+        "--steps", type=int, metavar="N", help="length of the run under it (default: its own, else 1000)"
+    )
     forecast.add_argument(
         "--warmup",
         type=int,
@@ -104,8 +106,14 @@ def _scheduled(options: argparse.Namespace) -> list[Any]:
 
 
 def _of(fitted: Any, curve: Any) -> dict[str, Any]:
+    import numpy as np
+
     from lrlab.theory import score, warmed_up
 
+    if not curve.rates.any():
+        raise Refused(f"the rates of {curve.name} are all zero, and nothing is learnt at a rate of zero")
+    begun = curve.at > np.argmax(curve.rates > 0)  # before that no law knows a loss
+    curve = curve._replace(at=curve.at[begun], loss=None if curve.loss is None else curve.loss[begun])
     loss, (low, high) = fitted.loss(curve.rates, curve.at), fitted.interval(curve.rates, curve.at)
     lists = {"step": curve.at, "lr": curve.rates[curve.at - 1], "loss": loss, "low": low, "high": high}
     measured = {}

@@ -36,9 +36,10 @@ class Curve(NamedTuple):
     @property
     def slack(self) -> float:
         """By how much a mean must fall before that counts: beyond the noise, and a share of the whole fall."""
-        noise = (
-            float(np.median(np.abs(np.diff(self.losses)))) / 0.954
-        )  # where it is normal; no divergence moves a median
+        if len(self.losses) < 2:
+            return _SHARE * (self.start - float(self.means.min()))
+        # 0.954 where it is normal; no divergence moves a median
+        noise = float(np.median(np.abs(np.diff(self.losses)))) / 0.954
         return max(_SURE * noise / self.width**0.5, _SHARE * (self.start - float(self.means.min())))
 
     @property

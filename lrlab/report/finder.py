@@ -91,8 +91,9 @@ def _draw_slope(axis: "Axes", test: "RangeTest") -> None:
     axis.plot(test.rates, mean, color=_BLUE, linewidth=1.4)
     axis.axhline(0, color="0.5", linewidth=0.8)
     _mark_chosen(axis, test)
-    lowest = float(np.nanmin(mean))
-    axis.set_ylim(1.15 * lowest, -0.6 * lowest)
+    if np.isfinite(mean).any():
+        lowest = float(np.nanmin(mean))
+        axis.set_ylim(1.15 * lowest, -0.6 * lowest)
     axis.set_ylabel("slope per\nlog-rate", fontsize=9)
     axis.set_xlabel("learning rate")
 

@@ -99,7 +99,7 @@ def _row(one: Reproduced, verdict: Any) -> str:
     if verdict is None:
         return f'<tr><td>{html.escape(one.name)}</td><td class="not">{html.escape(one.failed)}</td><td></td></tr>'
     holds = [claim["holds"] for claim in verdict["claims"]]
-    kind = "held" if all(holds) else "not"
+    kind = "held" if holds and all(holds) else "not"
     return (
         f'<tr><td><a href="#{html.escape(one.name)}">{html.escape(one.name)}</a></td>'
         f'<td data-label="held" class="{kind}">{sum(holds)} of {len(holds)}</td>'

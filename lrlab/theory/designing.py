@@ -44,7 +44,11 @@ def design_by_law(fitted: Fitted, steps: int, peak: float | None = None, warm: i
         steps: of the whole run.
         peak: by default the highest that was fitted, since no law knows where a run diverges.
         warm: of the steps, a linear warm-up.
+
+    Raises `Refused` for laws that do not see how the rate falls.
     """
+    if law(fitted.law).needs != "falls" and fitted.law != "bound":
+        raise Refused(f"{fitted.law} does not see how a rate falls, so it cannot design; fit --law mpl or --law tissue")
     peak = fitted.peak if peak is None else peak
     _check(steps, warm, peak)
     letters, at = fitted.parameters, np.array([steps])
@@ -83,7 +87,7 @@ def simplified(shape: np.ndarray, warm: int = 0, loss: Callable[[np.ndarray], An
     at = np.linspace(0, steps - 1, min(steps, 400)).round().astype(int)
     wanted, found = shape[warm:][at], []
     for held in np.unique(np.linspace(0, 0.98 * steps, 50).round().astype(int)):
-        u = np.maximum(at - held, 0) / (steps - held)
+        u = np.maximum(at - held, 0) / max(steps - held, 1)
         for curve in _CURVES:
             _, fall = curve.shares(u, 1 - u, np)
             found += [(np.mean((to + (1 - to) * fall - wanted) ** 2), int(held), to, curve) for to in _SHARES]

@@ -155,6 +155,12 @@ def _check(of: Law, curves: Sequence[Observed]) -> None:
             f"{points} points are too few for the {letters} letters of {of.name}; give it more curves, or longer ones"
         )
     for curve in curves:
+        at = np.asarray(curve.at)
+        if at.shape != curve.loss.shape or at[0] < 1 or at[-1] > len(curve.rates) or (np.diff(at) <= 0).any():
+            raise Refused(
+                f"the {len(curve.loss)} losses of a curve are measured after so many updates each, from 1 to the "
+                f"{len(curve.rates)} of its rates, in order; leave out the loss before the first update"
+            )
         if len(curve.loss) < _FEW:
             raise Refused(f"a curve of {len(curve.loss)} points after its warm-up is too short to fit; it takes {_FEW}")
         if not (np.isfinite(curve.loss).all() and (curve.loss > 0).all()):

@@ -74,6 +74,8 @@ def best_peak(shape_values: Any, gradient_norms: Any = 1.0, distance: Any = 1.0)
     >>> print(f"{rate:.5f} {lowest:.5f}")
     0.04956 0.10063
     """
+    if not isinstance(shape_values, Tracer) and not np.any(np.asarray(shape_values)):
+        raise Refused("a shape that is zero throughout has no best peak; give it a schedule at a base rate of 1")
     t1, t2 = _terms(shape_values, gradient_norms, distance)
     return BestPeak(jnp.sqrt(t1 / t2), 2 * jnp.sqrt(t1 * t2))
 

@@ -16,7 +16,8 @@ def refined(gradient_norms: Any, smooth: float = 0.0, power: float = 2.0) -> np.
 
     Args:
         gradient_norms: G_t > 0 of every update, [T].
-        smooth: the norms are first a running median over this share of the run; 0.1 for norms that were measured.
+        smooth: the norms are first a running median over this share of the run, with the end reflected, since the nearest norm
+            repeated would be one of many draws; 0.1 for norms that were measured.
         power: 2 for gradient descent and Euclidean norms; 1 for Adam and the sums of absolute values.
 
     Norms that do not change give the linear decay, norms that fall also a warm-up.
@@ -28,7 +29,8 @@ def refined(gradient_norms: Any, smooth: float = 0.0, power: float = 2.0) -> np.
     if G.ndim != 1 or len(G) < 2 or not (np.isfinite(G).all() and (G > 0).all()):
         raise Refused("a schedule is refined by the gradient norms of one run, at least two, all positive and finite")
     if smooth:
-        G = median_filter(G, max(round(smooth * len(G)), 1), mode="nearest")
+        half = int(smooth * len(G)) // 2
+        G = median_filter(np.pad(G, (0, half), mode="reflect"), 2 * half + 1, mode="nearest")[: len(G)]
     w = (G / G.min()) ** -power
     rates = w * np.append(np.cumsum(w[:0:-1])[::-1], 0)
     return rates / rates.max()

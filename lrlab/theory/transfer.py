@@ -82,7 +82,9 @@ def continued(
     >>> 0.4 < rate / 8.1e-3 < 0.5
     Array(True, dtype=bool)
     """
-    done, shape_values = jnp.asarray(done), jnp.asarray(shape_values)
+    done, shape_values = (
+        jnp.asarray(x, jnp.promote_types(jnp.asarray(x).dtype, jnp.float32)) for x in (done, shape_values)
+    )
     if not len(done) or not len(shape_values):
         raise Refused("a run that is continued has updates behind it and before it; for a fresh one there is best_peak")
     level = jnp.maximum(done.max(), jnp.finfo(done.dtype).tiny)
