@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,6 +44,7 @@ def branches(trunk: Path, at: Sequence[int], cooldowns: Sequence[str | Schedule]
             raise Refused(
                 f"{trunk} has no checkpoints of {arm or 'its runs'}; run it with --save-at STEP, or --save-every N"
             )
+        _of_one_schedule(trunk, arm, states)
         for step in at or [_newest(trunk, arm, states)]:
             for cooldown in cooldowns:
                 label = " / ".join(filter(None, [arm if len(held["arms"]) > 1 else "", f"{step} + {cooldown}"]))
@@ -94,6 +95,16 @@ def _newest(trunk: Path, arm: str, states: Mapping[int, Mapping[int, Any]]) -> i
             f"{trunk}: the seeds of {arm or 'its runs'} have no checkpoint of one step; run it with --save-at"
         )
     return max(common)
+
+
+def _of_one_schedule(trunk: Path, arm: str, seeds: Iterable[int]) -> None:
+    """Refuse runs that went back to a checkpoint at another rate."""
+    for seed in seeds:
+        if rollbacks(study.folder(trunk, arm, seed)):
+            raise Refused(
+                f"{trunk}: {arm}, seed {seed} went back to a checkpoint at a rate of its own, so nothing goes on from it; "
+                "run its schedule, which its experiment.json holds, as an experiment"
+            )
 
 
 def _seeds(trunk: Path, origins: Mapping[tuple[str, int], Origin]) -> range:
@@ -163,6 +174,7 @@ def continued(
         states = saved(out, arm)
         if arm not in old.arms or not states:
             raise Refused(f"{out} has no checkpoints of {arm}; there is nothing to go on from, so run it without {how}")
+        _of_one_schedule(out, arm, states)
         step = _newest(out, arm, states)
         arms[arm] = change(old.arms[arm], experiment, step)
         for seed in states:
@@ -177,11 +189,6 @@ def followed(old: Experiment, new: Experiment, step: int, schedule: str) -> Expe
 
 def origin(trunk: Path, arm: str, seed: int, step: int, old: Experiment, new: Experiment, how: str) -> Origin:
     """Where a run begins that goes on from a run of `trunk`. Raises `Refused` if that has no checkpoint of `step`."""
-    if rollbacks(study.folder(trunk, arm, seed)):
-        raise Refused(
-            f"{trunk}: {arm}, seed {seed} went back to a checkpoint at a rate of its own, so nothing goes on from it; run "
-            "its schedule, which its experiment.json holds, as an experiment"
-        )
     there = saved(trunk, arm).get(seed, {})
     if step not in there:
         kept = ", ".join(map(str, sorted(there))) or "none"

@@ -1,7 +1,9 @@
-"""How fast a device can multiply at best, as its maker publishes it, and the share of that a run makes use of."""
+"""How fast a device can multiply at best, as its maker publishes it, the share of that a run makes use of; and the host as one."""
 
 from collections.abc import Sequence
 from typing import Any
+
+import jax
 
 from lrlab.task import Work
 
@@ -25,6 +27,14 @@ PEAKS = {
         "TPU v6 lite": 918e12,
     }
 }
+
+
+def host() -> Any:
+    """The device for what no accelerator need hold: the CPU where JAX has it, else the first that there is."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX_PLATFORMS leaves it out
+        return jax.local_devices()[0]
 
 
 def least_seconds(work: Work | None, examples: float, devices: Sequence[Any]) -> float | None:

@@ -16,7 +16,7 @@ from lrlab.plan import Plan
 from lrlab.population import stack
 from lrlab.record import Record
 from lrlab.refusal import unknown
-from lrlab.saving import Kept, Saver, Source, filled, first_members
+from lrlab.saving import Kept, Saver, Source, filled, first_members, first_shapes
 from lrlab.task import Data, Task, parameters
 from lrlab.train import Member, TrainState, first_state
 
@@ -124,24 +124,15 @@ def start(
     names = list(look.foresee(shapes, padded, alive, data.valid, data.train)[1])
     states, tails = strategy.begin(task, stacked), np.empty((count, 0), np.float32)
     new = Start(chunk, look, names, 0, states, padded, alive, [{} for _ in members], tails)
-    like = lambda: strategy.kept(
-        Kept(
-            first_members(states, count),
-            first_members(alive, count),
-            strategy.put(np.zeros((count, plan.tail), np.float32)),
-        )
-    )
-    found = None if saver is None else saver.found(like())
+    tail = strategy.put(np.zeros((count, plan.tail), np.float32))
+    like = strategy.kept(first_shapes(Kept(states, alive, tail), count))
+    found = None if saver is None else saver.found(like)
     if found is not None:
         step, kept, notes = found
     elif source is not None:
         one = jax.eval_shape(first_state, members[0], parameters(task))
-        step, kept = (
-            source.step,
-            source.read(
-                one, dataclasses.replace(plan, steps=source.steps).tail, lambda x: strategy.kept(strategy.put(x))
-            ),
-        )
+        step = source.step
+        kept = source.read(one, dataclasses.replace(plan, steps=source.steps).tail, task, strategy)
         notes = [{"done": step} for _ in members]
     else:
         return new
@@ -180,7 +171,8 @@ def run(
     begun = start(task, members, plan, data, strategy, block, saver) if begun is None else begun
     chunk, look, names, step, states, padded, alive, before, tails = begun
     notes = Notes(plan, records, watch, names, before, tails)
-    _measured([*members[0].watchers, pruner], [*notes.names, "train_loss"])
+    _measured(members[0].watchers, [*notes.names, "train_loss"])
+    _measured([pruner], notes.names)
     for length in plan.chunks(step, () if saver is None else saver.saves.planned(plan.steps)):
         states, metrics = chunk(states, padded, alive, data.train, np.int32(length))
         step, going, held_out = step + length, alive, None

@@ -79,7 +79,10 @@ def lowered(experiment: Experiment, factor: float, update: int) -> Experiment:
     groups = tuple(
         one if one.schedule is None else one.replace(schedule=one.schedule * gain) for one in experiment.groups
     )
-    return dataclasses.replace(experiment, schedule=experiment.schedule * gain, groups=groups).resolve()
+    optimizer = experiment.optimizer.unbound()  # as it is read from its record: beside the rate that it now has
+    return dataclasses.replace(
+        experiment, schedule=experiment.schedule * gain, optimizer=optimizer, groups=groups
+    ).resolve()
 
 
 def rollbacks(folder: Path) -> list[dict[str, Any]]:
@@ -98,9 +101,9 @@ def _attempts(run: Run, checkpoints: Path) -> list[Run]:
     attempts = [run]
     for how in rollbacks(run.folder):
         before = attempts[how["attempt"]]
-        origin = Origin(
-            checkpoints / how["population"], how["step"], how["members"], run.experiment.length, how["place"], how
-        )
+        folder = Path(how.get("trunk") or checkpoints / how["population"])
+        steps = how.get("steps", run.experiment.length)
+        origin = Origin(folder, how["step"], how["members"], steps, how["place"], how)
         experiment = lowered(before.experiment, how["factor"], how["update"])
         attempts.append(run._replace(experiment=experiment, origin=origin, attempt=len(attempts)))
     return attempts
@@ -149,6 +152,8 @@ def _decision(
                 "population": source.folder.name,
                 "members": source.members,
                 "place": source.places[0],
+                # the run went on from another's checkpoint, and goes back to that
+                **({} if source.folder.parent == checkpoints else {"trunk": str(source.folder), "steps": source.steps}),
             }
     return None
 
@@ -165,7 +170,7 @@ def _lineage(attempts: list[Run], checkpoints: Path) -> list[tuple[Run, Source]]
         until = run.origin.step - (run is last)
         run = attempts[run.origin.how["attempt"]]
         held += [(run, source) for source in _held(run, checkpoints) if source.step <= until]
-    if last.attempt and last.origin:
+    if last.origin:
         held.append((last, Source(*last.origin[:4], (last.origin.place,))))
     return held
 
@@ -184,8 +189,9 @@ def _held(run: Run, checkpoints: Path) -> list[Source]:
 def _clock(run: Run, source: Source, strategy: Strategy) -> int | None:
     """The updates that a checkpoint's schedules counted; None unless the run was going there and every number is finite."""
     one = jax.eval_shape(first_state, run.experiment.member(run.seed), parameters(run.experiment.task))
+    tail = dataclasses.replace(run.experiment.plan, steps=source.steps).tail
     try:
-        states, alive, _ = source.read(one, run.experiment.plan.tail, lambda x: strategy.kept(strategy.put(x)))
+        states, alive, _ = source.read(one, tail, run.experiment.task, strategy)
     except Failed:  # it is damaged
         return None
     numbers = [x for x in jax.tree.leaves((states.params, states.opt_state)) if jnp.issubdtype(x.dtype, jnp.inexact)]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lrlab import loop
+from lrlab.checkpoint import steps
 from lrlab.dashboard import Dashboard
 from lrlab.device import least_seconds
 from lrlab.distributed import first
@@ -108,7 +109,7 @@ def train(
     with asked_to_stop() as asked:
         for (*_, strategy, _), alike in kinds.items():
             strategy = narrowed(strategy, alike[0].experiment.task, alike[0].experiment.member(0), len(alike))
-            for together, fit in _populations(alike, checkpoints, strategy, block, alone):
+            for together, fit in _populations(alike, checkpoints, strategy, block, alone, watch):
                 population = _Population(together, strategy, fit, checkpoints)
                 programs.setdefault(population.program, population.program.compilations)
                 population.train(watch, pruner, saves or Saves(), asked)
@@ -137,15 +138,22 @@ def saved(checkpoints: Path) -> Iterator[tuple[Path, list[Any]]]:
         yield path.parent, read_json(path)["runs"]
 
 
-def _populations(alike: list[Run], checkpoints: Path, strategy: Strategy, block: int | None, alone: bool):
+def _populations(
+    alike: list[Run], checkpoints: Path, strategy: Strategy, block: int | None, alone: bool, watch: Watcher
+) -> Iterator[tuple[list[Run], int]]:
     """Populations of runs of one kind, and how many members at a time: those that were saved first, as they were."""
     left = {json.dumps(run.name): run for run in alike}
     one = alike[0].experiment
     fit = lambda count: size(one.task, one.member(0), count, one.batch, one.accumulate, strategy, block)
-    for _, runs in saved(checkpoints):
+    for folder, runs in saved(checkpoints):
         names = [json.dumps(name) for name in runs]
         if all(name in left for name in names):
             yield [left.pop(name) for name in names], fit(len(names)).block
+        elif steps(folder) and (some := sum(name in left for name in names)):
+            watch.remark(
+                f"{folder} holds checkpoints of {len(names)} runs together, of which {some} are to go on: they begin anew, "
+                "as the others are not asked for"
+            )
     rest = list(left.values())
     if rest:
         members, vmapped = fit(1 if alone else len(rest))

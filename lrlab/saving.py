@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +12,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from lrlab.checkpoint import Checkpoints, restore
+from lrlab.device import host
 from lrlab.distributed import Vote
+from lrlab.parallel import Strategy
 from lrlab.refusal import Everywhere, Failed, Refused
+from lrlab.task import Task
 from lrlab.train import TrainState
 
 
@@ -69,11 +73,16 @@ class Source(NamedTuple):
     steps: int  # of its runs
     places: tuple[int, ...]  # of the members to take
 
-    def read(self, one: TrainState, tail: int, put: Callable[[Any], Any]) -> Kept:
-        """What was kept of the members at `places`; `one` is a member's state, in shape, and `put` spreads an array."""
-        spread = put(np.zeros(())).sharding
-        shape = lambda x: jax.ShapeDtypeStruct((self.members, *x.shape), x.dtype, sharding=spread)
+    def read(self, one: TrainState, tail: int, task: Task, strategy: Strategy) -> Kept:
+        """What was kept of the members at `places`; `one` is a member's state, in shape.
+
+        No device holds more of it than its share on a mesh, and elsewhere the host reads it.
+        """
+        shape = lambda x: jax.ShapeDtypeStruct((self.members, *x.shape), x.dtype)
         like = jax.tree.map(shape, Kept(one, np.zeros((), bool), np.zeros(tail, np.float32)))  # type: ignore[arg-type]
+        small = strategy.put(np.zeros(())).sharding
+        lies = Kept(strategy.resting(task, like.states), small, small)
+        like = strategy.kept(jax.tree.map(lambda x, lies: x.update(sharding=lies), like, lies))
         found = restore(self.folder, like, self.step)
         assert found is not None  # for a step that is named, `restore` refuses where there is none
         return jax.tree.map(lambda x: x[np.array(self.places)], found.state)
@@ -176,12 +185,23 @@ def asked_to_stop() -> Iterator[Asked]:
 def first_members(tree: Any, count: int) -> Any:
     """The first `count` members of a population, without those that fill it up.
 
-    Where it is dealt to several devices that cannot share these evenly, they come to lie on one.
+    Where it is dealt to several devices that cannot share these evenly, they come to lie on the host.
     """
     if jax.tree.leaves(tree)[0].shape[0] == count:
         return tree
-    dealt = lambda x: x.sharding.shard_shape(x.shape)[0] < len(x)
-    return jax.tree.map(lambda x: (jax.device_put(x, x.addressable_shards[0].device) if dealt(x) else x)[:count], tree)
+    return jax.tree.map(lambda x: (jax.device_put(x, host()) if _dealt(x) else x)[:count], tree)
+
+
+def first_shapes(tree: Any, count: int) -> Any:
+    """What `first_members` gives, in shape and place."""
+    even = jax.tree.leaves(tree)[0].shape[0] == count
+    lies = lambda x: x.sharding if even or not _dealt(x) else SingleDeviceSharding(host())
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape[1:]), x.dtype, sharding=lies(x)), tree)
+
+
+def _dealt(x: jax.Array) -> bool:
+    """Whether each device holds some of the members."""
+    return x.sharding.shard_shape(x.shape)[0] < len(x)
 
 
 def filled(tree: Any, count: int) -> Any:

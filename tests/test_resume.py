@@ -9,14 +9,17 @@ import time
 import types
 
 import jax
+import numpy as np
 import pytest
+from jax.sharding import SingleDeviceSharding
 
 import lrlab as lr
 from lrlab import record, study
+from lrlab.device import host
 from lrlab.experiment import Experiment
 from lrlab.optim import adamw, early_stopping
 from lrlab.parallel import Axes, strategy
-from lrlab.saving import Interrupted, Saves
+from lrlab.saving import Interrupted, Saves, first_members, first_shapes
 from lrlab.task.quadratic import Quadratic
 from lrlab.task.vision import Digits
 
@@ -135,6 +138,27 @@ def test_a_study_with_more_seeds_goes_on_with_what_was_saved(whole, tmp_path):
     run(tmp_path, watch=watch, seeds=3, one={}, high={"schedule.peak": 0.03})
     assert "goes on after 30" in watch.remarks[0]
     assert {name: rows for name, rows in records(tmp_path).items() if not name.endswith("2")} == whole
+
+
+def test_fewer_runs_than_were_saved_together_begin_anew_and_say_so(tmp_path):
+    with pytest.raises(Fault):
+        run(tmp_path, watch=Cut(35), seeds=2)
+    watch = Cut(1000)
+    run(tmp_path, watch=watch, seeds=1)
+    assert any("holds checkpoints of 2 runs together, of which 1 are to go on" in remark for remark in watch.remarks)
+
+
+def test_a_population_that_devices_cannot_share_evenly_is_saved_without_one_of_them_holding_it(tmp_path):
+    """Three members on two devices; what was not wanted of a device was gathered on the first."""
+    with pytest.raises(Fault):
+        run(tmp_path / "cut", watch=Cut(35), seeds=3, devices=2, how="members")
+    run(tmp_path / "cut", seeds=3, devices=2, how="members")
+    run(tmp_path / "whole", seeds=3, devices=2, how="members")
+    assert records(tmp_path / "cut") == records(tmp_path / "whole")
+    states = {"w": jax.device_put(np.ones((4, 3)), strategy("members", 8, 1, jax.devices()[:2])._lies("data"))}
+    shapes, kept = first_shapes(states, 3), first_members(states, 3)
+    assert shapes["w"].sharding == kept["w"].sharding == SingleDeviceSharding(host())
+    assert shapes["w"].shape == kept["w"].shape == (3, 3)
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_told(whole, tmp_path):

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import pytest
 
 import lrlab as lr
-from lrlab import cli, record, study
+from lrlab import branch, cli, record, study
 from lrlab.experiment import Experiment
-from lrlab.optim import adamw, group, rest, sgd
+from lrlab.optim import adamw, group, independent, rest, sgd
 from lrlab.override import from_values
 from lrlab.parallel import strategy
 from lrlab.rollback import Rollback, lowered, rollbacks
@@ -237,6 +237,36 @@ def test_a_factor_that_lowers_no_rate_is_refused(factor, capsys):
 def test_populations_do_not_go_back(words, sentence, capsys):
     assert cli.main(words) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_run_that_goes_on_from_another_goes_back_to_where_it_began(tmp_path):
+    """It was told to save more often."""
+    one, saves = lambda e: strategy(None, e.batch, e.accumulate, jax.devices()[:1]), Saves(every=20)
+    trunk = dataclasses.replace(BASE, schedule=0.1 * lr.stable(), steps=40).resolve()
+    study.train(
+        study.Study("bowl", "cpu", None, {"one": trunk}, range(1)),
+        tmp_path / "trunk",
+        one,
+        study.Watcher(),
+        saves=saves,
+    )
+    planned, told = branch.branches(tmp_path / "trunk", [40], ["1e25 * decay(40)"]), Told()
+    study.train(planned, tmp_path / "out", one, told, rollback=Rollback(1e-26))
+    (label,) = planned.arms
+    assert told.ends[-1] == "finished"
+    assert any("goes back to step 40" in line for line in told.lines)
+    assert [back["step"] for back in rollbacks(study.folder(tmp_path / "out", label, 0))] == [40]
+    again = Told()
+    study.train(planned, tmp_path / "out", one, again)
+    assert again.ends == ["finished"]
+
+
+def test_decay_that_follows_the_shape_follows_that_which_was_lowered():
+    """As it is read from its record; before, it kept to a peak that the run never came to."""
+    base = dataclasses.replace(BASE, optimizer=adamw(weight_decay=independent(0.1))).resolve()
+    lower = lowered(base, 0.5, 20)
+    assert lower.optimizer.hyperparameters["weight_decay"].peak == pytest.approx(2.0)
+    assert from_values(lower.values()).resolve().optimizer.hyperparameters["weight_decay"].peak == pytest.approx(2.0)
 
 
 def test_nothing_goes_on_from_a_run_of_its_own_schedule(back):

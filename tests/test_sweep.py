@@ -198,6 +198,9 @@ def test_a_metric_that_is_not_measured_is_refused_before_anything_is_trained(tmp
     with pytest.raises(lr.Refused, match="there is no metric 'acuracy'"):
         run(planned, tmp_path / "out", metric="acuracy")
     assert not (tmp_path / "out").exists()
+    planned = plan(study.bases(MODULE, "cpu"), dict([axis("schedule.peak=0.01,0.1")]), halve=1, metric="train_loss")
+    with pytest.raises(lr.Refused, match="there is no metric 'train_loss'"):  # not at a rung; was a KeyError there
+        run(planned, tmp_path / "out", metric="train_loss")
 
 
 def test_arms_of_another_structure_are_another_program(tmp_path):

@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
+from lrlab.device import host
 from lrlab.parallel.mesh import Axes, gathering, shared
 from lrlab.refusal import Refused
 from lrlab.task import Cut, Params, Task, parameters
@@ -63,12 +64,25 @@ class Strategy:
         return _placed(states, self.layout(task, states))
 
     def kept(self, tree: Any) -> Any:
-        """The arrays as all processes save them together; those of pmap are each process's own copies."""
+        """The arrays, or their shapes, as all processes save them together; those of pmap are each process's own copies."""
         if self.name != "pmap" or jax.process_count() == 1:
             return tree
         everywhere = NamedSharding(Mesh(np.array(self.devices), ("data",)), PartitionSpec())
-        copies = lambda x: [shard.data for shard in x.addressable_shards]
-        return jax.tree.map(lambda x: jax.make_array_from_single_device_arrays(x.shape, everywhere, copies(x)), tree)
+
+        def kept(x):
+            if isinstance(x, jax.ShapeDtypeStruct):
+                return x.update(sharding=everywhere)
+            copies = [shard.data for shard in x.addressable_shards]
+            return jax.make_array_from_single_device_arrays(x.shape, everywhere, copies)
+
+        return jax.tree.map(kept, tree)
+
+    def resting(self, task: Task, states: TrainState) -> Any:
+        """Where a saved population is read of which some are wanted, as shardings: on a mesh as it lay, else on the host."""
+        if self.name == "mesh":
+            return self.layout(task, states)
+        lies = self._lies() if jax.process_count() > 1 else SingleDeviceSharding(host())
+        return jax.tree.map(lambda x: lies, states)
 
     def layout(self, task: Task, states: TrainState) -> Any:
         """Where each array of a population's states belongs, as shardings."""

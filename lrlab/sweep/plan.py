@@ -148,7 +148,7 @@ def run(
     Raises `Refused` if the folder holds something else, or the runs do not measure `metric`.
     """
     begun = time.perf_counter()
-    check_metric(sweep, metric)
+    check_metric(sweep, metric, sweep.study.halving is not None)
     compilations = study.train(sweep.study, out, strategy_of or shared, watch or study.Watcher(), block, saves)
     ran = study.read_runs(sweep.study, out)
     trials = {label: came_to(sweep.trials[label], runs) for label, runs in ran.items()}
@@ -173,14 +173,14 @@ def conclude(
     return result
 
 
-def check_metric(sweep: Sweep, metric: str) -> None:
-    """Refuse a metric that the runs of a sweep do not measure, before any of them is trained."""
+def check_metric(sweep: Sweep, metric: str, stops: bool) -> None:
+    """Refuse a metric that the runs of a sweep do not measure, or not before their end where it `stops` trials."""
     experiment = next(iter(sweep.study.arms.values()))
     task, member = experiment.task, experiment.member(0)
     data, state = task.load(), jax.eval_shape(first_state, member, parameters(task))
     look = make_look(task, data.held_out, 1, experiment.batch)
     measured = jax.eval_shape(look, state, member, data.valid, data.train)[1]
-    if metric not in (known := [*measured, "train_loss"]):
+    if metric not in (known := [*measured, *([] if stops else ["train_loss"])]):
         raise unknown("metric", metric, known)
 
 

@@ -72,7 +72,7 @@ def run(
     12
     """
     begun, total = time.perf_counter(), search.sweep.total
-    check_metric(search.sweep, metric)
+    check_metric(search.sweep, metric, search.prunes)
 
     def train(wanted: list[runs.Run], pruning: Pruning | None) -> int:
         return runs.train(

@@ -30,10 +30,18 @@ def run(file: str, model: str, members: int, places: list[int] | None = None, ca
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "0"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as Python is at home: compiled once
     if cache is not None:
-        environment |= {"JAX_ENABLE_COMPILATION_CACHE": "1", "XDG_CACHE_HOME": str(cache)}
+        environment |= {"JAX_ENABLE_COMPILATION_CACHE": "1", **_kept(file, cache)}
     given = [file, model, members, time.time(), *(places or ())]
     command = [sys.executable, str(HERE / "sweep_contender.py"), *map(str, given)]
     return json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
+
+
+def _kept(file: str, cache: Path) -> dict:
+    """Where lrlab keeps its programs, and what JAX is told to keep all of them."""
+    if file == "sweep_lrlab":
+        return {"XDG_CACHE_HOME": str(cache)}
+    least = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+    return {"JAX_COMPILATION_CACHE_DIR": str(cache / "jax"), **least}
 
 
 def measure(model: str, members: int, rounds: int) -> dict:
@@ -48,7 +56,8 @@ def measure(model: str, members: int, rounds: int) -> dict:
 
     with tempfile.TemporaryDirectory() as folder:
         cache = Path(folder)
-        run("sweep_lrlab", model, members, cache=cache)  # fills it
+        for file, some in (("sweep_lrlab", None), ("sweep_jax", places)):
+            run(file, model, members, some, cache)  # fills it
         for _ in range(rounds):
             for name, file in PEERS.items():
                 found = run(file, model, members, places)
@@ -57,6 +66,8 @@ def measure(model: str, members: int, rounds: int) -> dict:
                 if file == "sweep_torch":
                     whole = {kind: members * first for kind, first in found["first"].items()}
                     note("torch, a process each", whole, None)
+            found = run("sweep_jax", model, members, places, cache)
+            note("plain JAX, warm cache, one process", _whole(found, members), found["losses"])
             with ThreadPoolExecutor(CORES) as beside:
                 both = list(beside.map(lambda _: run("sweep_torch_fused", model, members, places), range(CORES)))
             note(ON_EACH_CORE, _side_by_side(both, members), None)
@@ -95,6 +106,7 @@ COMPARED = (
     ("torch, fused AdamW, one process", "lrlab", "lrlab, warm cache"),
     (ON_EACH_CORE, "lrlab", "lrlab, warm cache"),
     ("plain JAX, re-jit, one process", "lrlab", "lrlab, warm cache"),
+    ("plain JAX, warm cache, one process", "lrlab, warm cache"),
     ("torch, steady", "lrlab, steady"),
     ("torch, fused AdamW, steady", "lrlab, steady"),
 )
