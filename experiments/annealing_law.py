@@ -7,7 +7,7 @@ rate and a cosine of half the length at 124M (Schaipp et al. 2025) and judged on
 The curves are the authors' (github.com/thu-yao-01-luo/MultiPowerLaw and github.com/fabian-sp/lr-scheduling, both MIT) and do
 not come with lrlab. Nothing is trained; `closing_the_loop` does it with runs of one's own.
 
-Cost: 40 seconds of one CPU core (AMD EPYC).
+Cost: 7 seconds on two CPU cores of an AMD EPYC (Zen 5).
 Run: lrlab run annealing_law --data DIR
 Found: exact numbers of single runs; AMD EPYC, jax 0.10.2. All claims hold. Over six curves that were not fitted:
     25M   multi-power law R^2 0.9990, mean error 0.0035 nats; Tissue's 0.9939, 0.0069; the area alone 0.940, 0.0245

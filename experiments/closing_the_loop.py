@@ -10,7 +10,7 @@ schedule stands below as these commands printed it from seeds 0 to 2, before it 
     lrlab forecast pilots --law tissue --save fit.json
     lrlab design --law fit.json --steps 3000 --warmup 120
 
-Cost: 2 minutes of processor time on an AMD EPYC (Zen 5), preset cpu, 3 seeds; 10 minutes in wall time beside much other work.
+Cost: 42 seconds on two CPU cores of an AMD EPYC (Zen 5), preset cpu, 3 seeds.
 Run: lrlab run closing_the_loop
 Found: 3 seeds, jax 0.10.2; held-out nats, paired 95 % intervals. The law orders the runs and overstates what it likes.
     predicted less measured: cosine +0.006 [-0.055, +0.067], linear +0.021 [-0.022, +0.064],

@@ -6,7 +6,7 @@ updates, for which a fixed policy took 70,000, and a decay to 78.5 % in 25,000 (
 of 128, momentum 0.9, 12 epochs, sides of 2 epochs up from a tenth of the peak, and a constant rate for 34 epochs, 2.8 times as
 many; each at the best of three peaks.
 
-Cost: 32 seconds of processor time, part of it compilation (preset cpu, 32 seeds; AMD EPYC).
+Cost: 7 seconds on two CPU cores of an AMD EPYC (Zen 5), preset cpu, 32 seeds.
 Run: lrlab run clr
 Found: seeds 0 to 31 and, in brackets, 32 to 63, AMD EPYC, jax 0.10.2; triangular2, held-out nats, paired 95 % intervals.
     both up to 0.1, against a constant rate: -0.092 [-0.116, -0.069] (-0.104 [-0.129, -0.080])

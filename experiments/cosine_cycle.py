@@ -8,7 +8,7 @@ rate. The noisy quadratic says the same (`noisy_quadratic`).
 
 The scale decides the sign: where 500 updates were tried, a cosine cut at two thirds was ahead.
 
-Cost: cpu: under 3 minutes on two CPU cores (40 runs, measured 2 min 38 s on a busy AMD EPYC). gpu, by arithmetic: 10 minutes
+Cost: cpu: 41 seconds on two CPU cores of an AMD EPYC (Zen 5), 40 runs. gpu, by arithmetic: 10 minutes
 on one H100 at 25 % of its peak, 15 runs of 30 million parameters.
 Run: lrlab run cosine_cycle
 Found: eight seeds, AMD EPYC, jax 0.10.2; held-out nats, paired 95 % intervals.

@@ -3,11 +3,11 @@
 The first thing to know of the learning rate, and the base of the tutorial (docs/tutorial.md): a small perceptron on scikit-learn's
 digits, at constant rates an order of magnitude and more apart, by plain SGD and by Adam, whose rates are another scale.
 
-Cost: cpu: 20 seconds on two CPU cores of an AMD EPYC that had other work.
+Cost: 1 second on two CPU cores of an AMD EPYC (Zen 5), after a few to compile (preset cpu).
 Run: lrlab run first_rates
 Found: 3 seeds, held-out nats, paired 95 % intervals, jax 0.10.2. All held, and so on seeds 3 to 5.
     SGD:  0.15 against 0.002  -1.195 [-1.421, -0.969],  against 1    -2.093 [-2.353, -1.833]
-    Adam: 0.003 against 1e-4  -1.395 [-1.753, -1.038],  against 0.2  -2.116 [-2.423, -1.808]
+    Adam: 0.003 against 1e-4  -1.395 [-1.752, -1.038],  against 0.2  -2.097 [-2.487, -1.707]
 At the rates too low everything goes well and too slowly, at those too high the loss stays at that of guessing, 2.3 nats.
 """
 

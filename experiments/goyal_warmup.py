@@ -6,7 +6,7 @@ it was 24.84 ± 0.37 % (table 1), and far beyond 8192 the rule breaks (figure 1)
 momentum 0.9, 18 epochs, the schedule of the paper (`lr.named.goyal`) with each duration a fifth, and twice its rate for a batch of
 16, 0.0125, which is the best or next to it. Seeds are paired.
 
-Cost: 15 seconds of processor time, part of it compilation (preset cpu, 32 seeds; AMD EPYC).
+Cost: 2 seconds on two CPU cores of an AMD EPYC (Zen 5), after a few to compile (preset cpu, 32 seeds).
 Run: lrlab run goyal_warmup
 Found: seeds 0 to 31 and, in brackets, 32 to 63, AMD EPYC, jax 0.10.2; held-out nats, paired 95 % intervals.
     4 times the batch and rate with warm-up, against the batch of 16: +0.009 [+0.003, +0.015] (+0.014 [+0.007, +0.020]), not held

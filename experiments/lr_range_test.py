@@ -5,7 +5,7 @@ to fall and where it becomes ragged or rises are bounds for training (on CIFAR-1
 layer of 128, momentum 0.9, batches of 16; the range test of `lrlab find`, 100 updates from 1e-7 to 10 with short runs that choose, for
 each seed, against a sweep of the peak of linear decay over 10 epochs.
 
-Cost: 11 seconds of processor time, part of it compilation (preset cpu, 16 seeds; AMD EPYC).
+Cost: 1 second on two CPU cores of an AMD EPYC (Zen 5), after a few to compile (preset cpu, 16 seeds).
 Run: lrlab run lr_range_test
 Found: seeds 0 to 15 and, in brackets, 16 to 31, AMD EPYC, jax 0.10.2; octaves, 95 % intervals.
     where the test's loss becomes ragged over where runs fail: +0.48 [+0.20, +0.76] (+0.50 [+0.19, +0.80])

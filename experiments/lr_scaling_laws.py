@@ -6,7 +6,7 @@ n^-0.51 for n tokens, and Goyal et al. 2017 the batch, at a fixed number of exam
 eigenvalues 1/i; and, where LRLAB_DATA has them, the runs of 124M parameters of github.com/fabian-sp/lr-scheduling. Nothing
 is trained. Not here: a refit of the step law (Li et al. 2025), whose published runs have no licence.
 
-Cost: 8 seconds of one CPU core (AMD EPYC).
+Cost: 1 second on two CPU cores of an AMD EPYC (Zen 5), once JAX has compiled.
 Run: lrlab run lr_scaling_laws --data DIR
 Found: exact numbers, no spread; jax 0.10.2. Powers of the horizon T:
     by the bound, 200 to 600 steps: cosine -0.492, WSD with a fifth -0.488, constant -0.568; over 500 to 8000 -0.50, -0.50, -0.55

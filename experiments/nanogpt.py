@@ -8,7 +8,7 @@ held-out loss is over the whole last tenth of the text, where nanoGPT samples 20
 Data: tinyshakespeare.txt (github.com/karpathy/char-rnn, data/tinyshakespeare/input.txt) in the working folder, or in the
 folder of --data; any other text with --set task.text=FILE, for which there is no claim but the entropy of single bytes.
 
-Cost: cpu: 8 minutes on two CPU cores of an AMD EPYC that had other work; 3 seeds.
+Cost: 2 minutes on two CPU cores of an AMD EPYC (Zen 5), preset cpu, 3 seeds.
 Run: lrlab run nanogpt --data DIR
 Found: 3 seeds, jax 0.10.2: 1.8910 nats, 95 % interval [1.8857, 1.8963], where the README has 1.88; held.
 """

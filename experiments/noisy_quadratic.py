@@ -6,7 +6,7 @@ al. 2023 (linear decay), Hägele et al. 2024 (cooldowns), Bergsma et al. 2025 (d
 500 updates, gradient noise of scale 1, 0.3 and 0.1, the exact expectation of the loss (`lrlab.theory.expected_loss`), every
 shape at the optimum of 64 peaks. Nothing is trained.
 
-Cost: 4 seconds on two CPU cores (AMD EPYC).
+Cost: 1 second on two CPU cores of an AMD EPYC (Zen 5), once JAX has compiled.
 Run: lrlab run noisy_quadratic
 Found: exact numbers, no spread; AMD EPYC, jax 0.10.2. Best losses at noise of scale 1 after 2000 updates:
     linear 0.0773, cosine 0.0792, cosine to 10 % 0.0799, WSD half 0.0846, linear to 10 % 0.0847, WSD fifth with 1-sqrt 0.0971,

@@ -7,16 +7,15 @@ with 6 layers, 1000 updates of 256 bytes, the paper's Adam (0.9, 0.98, 1e-9) wit
 schedule that stands at its peak where the other rises. A run has collapsed where it ends within 0.1 nats of what a model
 loses that knows how frequent each byte is and nothing else.
 
-Cost: 2 minutes on two CPU cores (preset cpu, 16 runs; measured 91 and 241 s, 60 s of them processor time, on an AMD EPYC that
-    others used as well). gpu, by arithmetic: 4 minutes on one H100 at 30 % of its peak (6e16 FLOPs); not run yet.
+Cost: 21 seconds on two CPU cores of an AMD EPYC (Zen 5), preset cpu, 16 runs. gpu, by arithmetic: 4 minutes on one H100 at 30 % of its peak (6e16 FLOPs); not run yet.
 Run: lrlab run post_ln_warmup
 Found: four seeds, AMD EPYC, jax 0.10.2; held-out nats, mean and standard deviation, and in brackets what four other seeds
     gave (--seeds 4:8). A collapsed model loses 3.247.
-    post-LN, Vaswani's schedule     2.234 +- 0.019   (2.226 +- 0.040)
-    post-LN, without its warm-up    3.277 +- 0.025   (3.244 +- 0.014)   collapsed in 4 of 4 seeds (4 of 4)
+    post-LN, Vaswani's schedule     2.252 +- 0.040   (2.226 +- 0.040)
+    post-LN, without its warm-up    3.277 +- 0.026   (3.244 +- 0.014)   collapsed in 4 of 4 seeds (4 of 4)
     pre-LN, Vaswani's schedule      1.915 +- 0.019   (1.910 +- 0.061)
-    pre-LN, without its warm-up     2.029 +- 0.032   (2.031 +- 0.046)
-All claims held; paired, the warm-up is worth 1.043 [1.026, 1.060] nats to post-LN (1.018 [0.971, 1.065]). In trials, two seeds:
+    pre-LN, without its warm-up     2.025 +- 0.036   (2.031 +- 0.046)
+All claims held; paired, the warm-up is worth 1.025 [0.945, 1.105] nats to post-LN (1.018 [0.971, 1.065]). In trials, two seeds:
 at half these rates post-LN without warm-up ended at 3.00 and with it at 2.07; with W = 250, whose peak is 1.1e-2, it collapsed
 with the warm-up too (one seed).
 """

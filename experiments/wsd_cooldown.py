@@ -7,7 +7,7 @@ byte-level transformers on Python's own documentation, 32 wide with 2 layers, 20
 clipping at 1, one stable trunk at WSD's best peak of 6e-3, and for the decay over the whole run its own best of 8e-3; seeds
 paired. An arm is the whole run; `lrlab branch` gets the same to the bit from checkpoints of the trunk.
 
-Cost: cpu: about 4 minutes on two CPU cores (54 runs, measured 3 min 42 s on a busy AMD EPYC). gpu, by arithmetic: 17 minutes
+Cost: 51 seconds on two CPU cores of an AMD EPYC (Zen 5), preset cpu, 54 runs. gpu, by arithmetic: 17 minutes
 on one H100 at 25 % of its peak, 27 runs of 30 million parameters.
 Run: lrlab run wsd_cooldown
 Found: six seeds, AMD EPYC, jax 0.10.2; held-out nats, paired 95 % intervals.
