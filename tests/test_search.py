@@ -216,11 +216,11 @@ def test_of_two_workers_one_is_killed_and_the_other_does_its_work(place):
     words = ["--vary", "schedule.peak=geomspace(1e-3,1e-1,6)", "--seeds", "1", "--preset", "long", "--block", "1"]
     shared = [*words, "--storage", "sqlite:///shared.db", "--together", "2"]
     victim = worker("victim.log", *shared, "--out", "elsewhere")
-    other = worker("other.log", *shared, "--out", "here")
     deadline = time.monotonic() + 120
     while sum(path.stat().st_size > 0 for path in place.glob("elsewhere/runs/*/*/metrics.jsonl")) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+    other = worker("other.log", *shared, "--out", "here")  # not before, or it may have done it all by then
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     assert other.wait() == 0, (place / "other.log").read_text()
