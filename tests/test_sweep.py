@@ -137,7 +137,9 @@ def test_a_sweep_goes_on_where_it_was_left(tmp_path):
     lost = tmp_path / "out/runs/001-schedule.peak-0.03/seed-1/metrics.jsonl"
     lost.write_text("".join(line + "\n" for line in lost.read_text().splitlines()[:2]))
     again = swept(tmp_path / "out", "schedule.peak=0.01,0.03,0.1")
-    assert again["members"] == first["members"]
+    for one, other in zip(again["members"], first["members"], strict=True):
+        assert one["final"] == pytest.approx(other["final"], rel=1e-5)  # float32, one vmapped with fewer
+        assert {**one, "final": 0} == {**other, "final": 0}
     with pytest.raises(lr.Refused, match="holds another experiment"):
         swept(tmp_path / "out", "schedule.peak=0.01,0.03,0.2")
 

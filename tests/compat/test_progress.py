@@ -109,7 +109,7 @@ COSINE = fvcore.CosineParamScheduler(1, 0)
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: fastai.combine_scheds([0.7, 0.2, 0.1], 3 * [fastai.SchedNo(1, 1)]), "they add up to 1 to the last digit, not to 0.9999999999999999"),
+        (lambda: fastai.combine_scheds([0.5, 0.25, 0.25 + 2**-51], 3 * [fastai.SchedNo(1, 1)]), "they add up to 1 to the last digit, not to 1.0000000000000004"),
         (lambda: fastai.combine_scheds([0.5, 0.5], [lr.decay(), lr.decay()]), "combine_scheds of decay(): what it is made of are schedules of the progress"),
         (lambda: fastai.SchedExp(0, 1), "SchedExp(start=0): a learning rate is positive, such as 3e-4"),
         (lambda: fastai.ParamScheduler(fastai.SchedNo(1, 1)), "write the scheduler of the rate, {'lr': SchedCos(0.1, 0)}"),
