@@ -5,6 +5,8 @@ from dataclasses import KW_ONLY, replace
 from fractions import Fraction
 from typing import Any
 
+import jax.numpy as jnp
+
 from lrlab.node import structural
 from lrlab.refusal import Refused
 from lrlab.schedule.combine import then
@@ -31,22 +33,24 @@ class Repeat(Schedule):
     def _at(self, t, phase, xp):
         if self.times is None and self.over is not None:
             t, phase = held(t, phase, self._length(1), xp)
-        cycle, start, before = self._cycle(t, self.schedule._length(1), xp)
-        t = t - start
-        if self.stretch > 1:  # in two steps, since int32 may not hold how far the last cycle is stretched
-            t, phase = _slowed(*_slowed(t, phase, before), xp.where(cycle > 0, self.stretch, 1))
+        cycle, start, before, most = self._cycle(t, self.schedule._length(1), xp)
+        t, again = t - start, xp.where(cycle > 0, self.stretch, 1)
+        if most > LAST_STEP:  # in two steps, since int32 does not hold how far the last cycle is stretched
+            t, phase = _slowed(*_slowed(t, phase, before, xp), again, xp)
+        elif self.stretch > 1:
+            t, phase = _slowed(t, phase, before * again, xp)
         # the logarithm of a known number is taken in float64: in float32, 0.9999 alone is rounded, and then to a power
         known = isinstance(self.shrink, float)
         height = xp.exp(cycle * math.log(self.shrink)) if known else self.shrink**cycle
         return height * self.schedule._at(t, phase, xp)
 
     def _cycle(self, t, steps, xp):
-        """Which cycle step t lies in, where that began, and how far time is stretched in the one before."""
+        """Which cycle step t lies in, where that began, how far time is stretched in the one before, and at most in any."""
         if self.stretch == 1:
             cycle = t // xp.maximum(steps, 1)
             cycle = cycle if self.times is None else xp.minimum(cycle, self.times - 1)
-            return cycle, cycle * steps, 1
-        cycle, start, before = 0, 0, 1
+            return cycle, cycle * steps, 1, 1
+        cycle, start, before, most = 0, 0, 1, 1
         for i in range(1, self.times or _MOST_STRETCHED):
             length = self.stretch ** (i - 1)
             if length > LAST_STEP or isinstance(steps, int) and steps * length > LAST_STEP:
@@ -55,8 +59,8 @@ class Repeat(Schedule):
             later = begun if i == 1 else begun & (cycle == i - 1)
             cycle = xp.where(later, i, cycle)
             start = xp.where(later, start + steps * length, start)
-            before = xp.where(later, length, before)
-        return cycle, start, before
+            before, most = xp.where(later, length, before), length * self.stretch
+        return cycle, start, before, most
 
     def _cycles(self, times: int) -> int:
         """The length of so many cycles in units of the first."""
@@ -202,7 +206,19 @@ class Stairs(Schedule):
         return replace(horizon, steps=max(horizon.steps // each, 1), batch=batch)
 
 
-def _slowed(t: Any, phase: Any, k: Any) -> tuple[Any, Any]:
+def _slowed(t: Any, phase: Any, k: Any, xp: Any) -> tuple[Any, Any]:
     """Step and phase by a clock of which one step lasts k."""
-    (gone, left), rest = phase, t % k
-    return t // k, ((rest + gone) / k, (k - 1 - rest + left) / k)
+    (gone, left), whole = phase, _divided(t, k, xp)
+    rest = t - whole * k
+    return whole, ((rest + gone) / k, (k - 1 - rest + left) / k)
+
+
+def _divided(t: Any, k: Any, xp: Any) -> Any:
+    """t // k of whole numbers from 0 on; for arrays of jax by floats, since integers divide ten times as slowly there."""
+    if xp is not jnp:
+        return t // k
+    guess = (t / k).astype(t.dtype)  # off by as much as float32 rounds, of which the rest of it tells
+    rest = t - guess * k
+    more = xp.floor(rest / k).astype(t.dtype)
+    rest = rest - more * k
+    return guess + more + xp.where(rest < 0, -1, xp.where(rest >= k, 1, 0))
