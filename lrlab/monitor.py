@@ -159,7 +159,8 @@ def loss_on(
 ) -> Callable[[Params], jax.Array]:
     """The training loss as a function of parameters, over the first `examples` rows of batch number `step`, a mean.
 
-    They are all of it, unless `batch` says of how many. `blocks` of them are taken one after another, so that a Hessian of many examples needs the memory of few.
+    They are all of it, unless `batch` says of how many. `blocks` of them are taken one after another, so that a Hessian of
+    many examples needs the memory of few.
     """
     key = jax.random.fold_in(jax.random.key(seed), step)
     rows = jnp.arange(examples, dtype=jnp.int32).reshape(blocks, -1)

@@ -177,6 +177,7 @@ def test_halving_stops_half_and_keeps_the_best(tmp_path):
     (basin,) = halved["basins"]
     assert basin["pruned"] == [step is not None for step in stopped]
     assert basin["sensitivity"] is None
+    assert np.isnan(basin["optimum"]["low"])  # not an interval of the one value that is left
     assert not basin["pruned"][basin["best"]]
     assert not next(member for member in halved["members"] if member["vary"] == halved["best"]["vary"])["stopped"]
     told = io.StringIO()

@@ -95,7 +95,8 @@ def _best(
 def _lines(trials: Trials, losses: Mapping[str, np.ndarray], drawn: Mapping[str, Range]) -> list[dict[str, Any]]:
     """Basins along the axis of the peak, or else the first of numbers: one for each combination of all the others.
 
-    Where trials were stopped for others, the best and the optimum are those of the rest, and there is no sensitivity.
+    Where trials were stopped for others, the best and the optimum are those of the rest, and there is no sensitivity and no
+    interval of the optimum: what was stopped is not there to be resampled.
     """
     path = next((path for path in (PEAK, *next(iter(trials.values())).vary) if len(_taken(trials, path)) > 1), None)
     if path is None:
@@ -110,6 +111,7 @@ def _lines(trials: Trials, losses: Mapping[str, np.ndarray], drawn: Mapping[str,
         values = [float(trials[label].vary[path]) for label in labels]
         table, pruned = np.stack([losses[label] for label in labels]), [trials[label].pruned for label in labels]
         shown, found = basin(values, table), basin(values, np.where(np.array(pruned)[:, None], np.nan, table))
+        optimum = found.optimum._replace(low=np.nan, high=np.nan) if any(pruned) else found.optimum
         lines.append({
             "path": path,
             "others": dict(others),
@@ -119,7 +121,7 @@ def _lines(trials: Trials, losses: Mapping[str, np.ndarray], drawn: Mapping[str,
             "high": shown.high.tolist(),
             "pruned": pruned,
             "best": found.best,
-            "optimum": found.optimum._asdict(),
+            "optimum": optimum._asdict(),
             "sensitivity": sensitivity(values, table.mean(1), float(np.nanmean([trials[label].initial for label in labels])))
             if len(values) > 1 and min(values) > 0 and not any(pruned)
             else None,
